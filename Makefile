@@ -1,0 +1,62 @@
+# make reproduce   build the environment if needed, then the mini profile from data to report
+# make test        lint, unit tests, and the smoke profile from nothing to report
+#
+# The environment is .venv, made with pip; it is made again when the lock file changes.
+# Another profile: make reproduce CONFIG=config/smoke.yaml
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CONFIG ?= config/mini.yaml
+SOURCES := src tests scripts
+
+export DS_BUILD_OPS := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help environment reproduce test lint unit smoke format docs lock clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+environment: $(STAMP) ## build .venv when it is missing or older than requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --compile -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+reproduce: $(STAMP) ## everything from data to results/report.html
+	$(BIN)/snakemake --configfile $(CONFIG)
+
+test: lint unit smoke ## what continuous integration runs
+
+lint: $(STAMP) ## style of the code and of the workflow
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/snakefmt --check workflow
+	$(BIN)/snakemake --lint
+
+unit: $(STAMP) ## unit tests without the slow ones
+	$(BIN)/pytest -m "not slow"
+
+smoke: $(STAMP) ## the smoke profile from nothing to its report
+	rm -rf runs/smoke
+	$(BIN)/snakemake --configfile config/smoke.yaml
+	test -s runs/smoke/results/report.html
+
+format: $(STAMP) ## rewrite code and workflow in the project's style
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/snakefmt workflow
+
+docs: $(STAMP) ## write config/schema.json and docs/configuration.md
+	$(BIN)/dynfocus export-config-docs
+
+lock: ## write requirements.lock and environment.yml from .venv and pyproject.toml
+	$(BIN)/python scripts/export_environment.py
+
+clean: ## remove what runs made, keep the environment
+	rm -rf config.yaml experiments.yaml data backbones features checkpoints results logs work runs .snakemake

@@ -1,0 +1,118 @@
+"""Runs and report items: config/experiments.yaml, typed.
+
+A *run* is a name and its differences from the profile; an *item* is a table or a figure of the
+report and names the runs and benchmarks that it needs. A variant of the paper is an entry of that
+file, never a branch in the code.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from dynfocus.config.load import Layer, merge, read_mapping, validate
+from dynfocus.config.schema import Benchmark, Config, Section, TrainingSet
+from dynfocus.errors import UserError
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+DIFFERENCES = ("network", "alignment", "instruction", "evaluation")
+
+
+def _name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise ValueError("a name must be lower-case letters, digits and underscores, beginning with a letter")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+
+
+class Run(Section):
+    """One trained and evaluated model: its differences from the profile."""
+
+    title: str = Field(description="How tables call the run.")
+    weights: Name | None = Field(
+        None, description="Run whose checkpoint answers; this run is not trained and differs in answering alone."
+    )
+    network: dict[str, Any] = Field({}, description="Differences in `network`.")
+    alignment: dict[str, Any] = Field({}, description="Differences in `alignment`.")
+    instruction: dict[str, Any] = Field({}, description="Differences in `instruction`.")
+    evaluation: dict[str, Any] = Field({}, description="Differences in `evaluation`.")
+
+
+class Item(Section):
+    """One table or figure of the report."""
+
+    title: str = Field(description="Heading in the report.")
+    notebook: str | None = Field(
+        None, description="File in notebooks/ that makes it; none: its scores are made, no page."
+    )
+    runs: list[Name] = Field([], description="Runs it shows.")
+    benchmarks: list[Benchmark] = Field([], description="Benchmarks it shows.")
+    datasets: list[TrainingSet] = Field([], description="Training sets it shows.")
+    seeds: list[int] = Field([], description="Training seeds it averages over; empty: those of the profile.")
+    reads: list[Literal["scores", "checkpoints", "data"]] = Field(
+        ["scores"],
+        description="What its notebook reads: `scores` of the runs, their `checkpoints`, `data` of the sets.",
+    )
+
+
+class Experiments(Section):
+    """The whole file."""
+
+    runs: dict[Name, Run]
+    tables: dict[Name, Item]
+
+
+def load_experiments(file: Path, config: Config) -> Experiments:
+    """Read and check the file: references must exist and every run must resolve against `config`."""
+    values = read_mapping(Path(file))
+    experiments = validate(Experiments, values, [Layer(str(file), values)])
+    for name, run in experiments.runs.items():
+        if run.weights is not None:
+            require_known(f"{file}: runs.{name}.weights", [run.weights], experiments.runs, "run")
+            check_weights(file, name, run, experiments.runs[run.weights])
+        run_config(config, experiments, name)
+    for name, item in experiments.tables.items():
+        require_known(f"{file}: tables.{name}.runs", item.runs, experiments.runs, "run")
+    require_known("items", [item for item in config.items if item != "all"], experiments.tables, "report item")
+    require_known("runs", [run for run in config.runs if run != "all"], experiments.runs, "run")
+    return experiments
+
+
+def run_config(config: Config, experiments: Experiments, name: str) -> Config:
+    """The profile with the differences of run `name` applied, and before them those of the run it takes weights from.
+
+    Raises UserError for an unknown run and for a difference that does not validate.
+    """
+    require_known("run", [name], experiments.runs, "run")
+    run = experiments.runs[name]
+    base = run_config(config, experiments, run.weights) if run.weights else config
+    differences = {section: getattr(run, section) for section in DIFFERENCES if getattr(run, section)}
+    layer = Layer(f"{config.experiments}: runs.{name}", differences)
+    return validate(Config, merge(base.model_dump(), differences), [layer])
+
+
+def check_weights(file: Path, name: str, run: Run, lender: Run) -> None:
+    """A run with borrowed weights must not ask for training, and its lender must be trained itself."""
+    if run.alignment or run.instruction:
+        raise UserError(
+            f"{file}: runs.{name}: is not trained (`weights`); remove its alignment and instruction differences"
+        )
+    if lender.weights is not None:
+        raise UserError(f"{file}: runs.{name}.weights: {run.weights} is not trained itself; name {lender.weights}")
+
+
+def require_known(where: str, names: Iterable[str], known: Iterable[str], kind: str) -> None:
+    """Raise a UserError for the first of `names` that is not `known`, with the nearest one that is."""
+    choices = list(known)
+    for name in names:
+        if name not in choices:
+            near = difflib.get_close_matches(name, choices, n=1)
+            hint = f"the nearest one is {near[0]}" if near else f"choose from {', '.join(choices)}"
+            raise UserError(f"{where}: no {kind} is named {name}; {hint}")

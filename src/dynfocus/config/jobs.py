@@ -1,0 +1,205 @@
+"""What the workflow has to make for a configuration: every job follows from the selected report items."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+import yaml
+
+from dynfocus.config.experiments import Experiments, Item, load_experiments, require_known, run_config
+from dynfocus.config.layout import Layout
+from dynfocus.config.schema import Config
+from dynfocus.config.slices import Slice, alignment_key, instruction_key, settings_of
+from dynfocus.errors import UserError
+
+BACKBONE_DATASETS = {
+    "clip": ("webvid_cap", "llava_cc3m"),
+    "llm": ("webvid_cap", "llava_cc3m"),
+    "qformer": ("webvid_cap", "llava_cc3m"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Jobs:
+    """The jobs of one configuration; names of runs, items and sets are the keys of the experiments."""
+
+    config: Config
+    experiments: Experiments
+
+    @classmethod
+    def load(cls, config: Config) -> Jobs:
+        """The jobs of `config` with the experiments file that it names."""
+        return cls(config, load_experiments(Path(config.experiments), config))
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(Path(self.config.root))
+
+    # What is selected
+
+    @cached_property
+    def items(self) -> dict[str, Item]:
+        """The report items to build, in the order of the file."""
+        chosen = self.config.items
+        return {name: item for name, item in self.experiments.tables.items() if "all" in chosen or name in chosen}
+
+    @cached_property
+    def notebooks(self) -> list[str]:
+        """The report items that a notebook makes."""
+        return [name for name, item in self.items.items() if item.notebook]
+
+    def item(self, name: str) -> Item:
+        require_known("item", [name], self.experiments.tables, "report item")
+        return self.experiments.tables[name]
+
+    def item_runs(self, item: str) -> list[str]:
+        """Runs of an item that this configuration makes."""
+        chosen = self.config.runs
+        return [run for run in self.item(item).runs if "all" in chosen or run in chosen]
+
+    def item_benchmarks(self, item: str) -> list[str]:
+        """Benchmarks of an item that this configuration scores."""
+        chosen = self.config.benchmarks
+        return [name for name in self.item(item).benchmarks if "all" in chosen or name in chosen]
+
+    def item_seeds(self, item: str) -> list[int]:
+        return self.item(item).seeds or self.config.seeds
+
+    def item_evaluations(self, item: str) -> list[tuple[str, int]]:
+        """The (run, seed) pairs whose scores an item shows."""
+        if "scores" not in self.item(item).reads or not self.item_benchmarks(item):
+            return []
+        return [(run, seed) for run in self.item_runs(item) for seed in self.item_seeds(item)]
+
+    def item_checkpoints(self, item: str) -> list[tuple[str, int]]:
+        """The trained (run, seed) pairs that an item reads; the first seed is enough."""
+        if "checkpoints" not in self.item(item).reads:
+            return []
+        seed = self.item_seeds(item)[0]
+        return list(dict.fromkeys((self.weights_run(run), seed) for run in self.item_runs(item)))
+
+    def item_datasets(self, item: str) -> list[str]:
+        """The training sets and benchmarks whose files an item reads."""
+        if "data" not in self.item(item).reads:
+            return []
+        return [*self.item(item).datasets, *self.item_benchmarks(item)]
+
+    @cached_property
+    def evaluations(self) -> list[tuple[str, int]]:
+        """Every (run, seed) to be scored, each once."""
+        return list(dict.fromkeys(pair for item in self.items for pair in self.item_evaluations(item)))
+
+    @cached_property
+    def _benchmarks(self) -> dict[str, list[str]]:
+        wanted: dict[str, dict[str, None]] = {}
+        for item in self.items:
+            for run, _ in self.item_evaluations(item):
+                wanted.setdefault(run, {}).update(dict.fromkeys(self.item_benchmarks(item)))
+        return {run: list(names) for run, names in wanted.items()}
+
+    def benchmarks(self, run: str) -> list[str]:
+        """The union of the benchmarks of all selected items that show `run`; for a run of no item, all selected."""
+        if run in self._benchmarks:
+            return self._benchmarks[run]
+        return list(dict.fromkeys(name for item in self.items for name in self.item_benchmarks(item)))
+
+    # What depends on what
+
+    @cache  # noqa: B019 (one object per process)
+    def run(self, name: str) -> Config:
+        """The resolved configuration of a run."""
+        return run_config(self.config, self.experiments, name)
+
+    def weights_run(self, run: str) -> str:
+        """The run whose checkpoint `run` answers with: itself, or the one it names in `weights`."""
+        require_known("run", [run], self.experiments.runs, "run")
+        return self.experiments.runs[run].weights or run
+
+    def has_alignment(self, run: str) -> bool:
+        """A blind model has no connector to align, so it starts stage 2 from the backbones."""
+        return self.run(run).network.encoder != "blind"
+
+    @cache  # noqa: B019 (one object per process)
+    def alignment_key(self, run: str, seed: int) -> str:
+        """The stage-1 checkpoint that stage 2 of `run` starts from."""
+        return alignment_key(self.run(run), seed)
+
+    def instruction_key(self, run: str, seed: int) -> str:
+        return instruction_key(self.run(run), seed)
+
+    @cached_property
+    def _alignments(self) -> dict[str, tuple[str, int]]:
+        owners: dict[str, tuple[str, int]] = {}
+        seeds = sorted(
+            {*self.config.seeds, *(seed for item in self.experiments.tables.values() for seed in item.seeds)}
+        )
+        for run in self.experiments.runs:
+            if self.weights_run(run) == run and self.has_alignment(run):
+                for seed in seeds:
+                    owners.setdefault(self.alignment_key(run, seed), (run, seed))
+        return owners
+
+    def alignment(self, key: str) -> tuple[str, int]:
+        """A (run, seed) that the stage-1 checkpoint `key` belongs to; all of them have the same stage-1 settings."""
+        if key not in self._alignments:
+            raise UserError(f"no run of {self.config.experiments} has the stage-1 key {key}; keys follow the settings")
+        return self._alignments[key]
+
+    def alignment_runs(self, key: str) -> list[str]:
+        """Every run that shares the stage-1 checkpoint `key`."""
+        _, seed = self.alignment(key)
+        return [
+            run
+            for run in self.experiments.runs
+            if self.weights_run(run) == run and self.has_alignment(run) and self.alignment_key(run, seed) == key
+        ]
+
+    def backbone_datasets(self, backbone: str) -> list[str]:
+        """Training sets that a mini backbone learns from; none where it is a download."""
+        trained = getattr(self.config.backbones, backbone).source == "train"
+        return list(BACKBONE_DATASETS[backbone]) if trained else []
+
+    def training_shards(self, run: str, stage: str) -> list[tuple[str, int, int]]:
+        """(set, shard, number of shards) of the features that a stage of `run` reads."""
+        return self._shards(getattr(self.run(run), stage).datasets)
+
+    def benchmark_shards(self, run: str) -> list[tuple[str, int, int]]:
+        """(set, shard, number of shards) of the features that `run` answers from."""
+        return self._shards(self.benchmarks(run))
+
+    def _shards(self, datasets: Iterable[str]) -> list[tuple[str, int, int]]:
+        total = self.config.feature_shards
+        return [(dataset, shard, total) for dataset in datasets for shard in range(total)]
+
+    def write_resolved(self) -> None:
+        """Write the whole configuration and its experiments below `root`, for the commands of this run."""
+        self.layout.root.mkdir(parents=True, exist_ok=True)
+        resolved = self.config.model_copy(update={"experiments": str(self.layout.experiments)})
+        for path, model in ((self.layout.experiments, self.experiments), (self.layout.config, resolved)):
+            text = yaml.safe_dump(model.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+            partial = path.with_name(f".{path.name}.partial")
+            partial.write_text(text, encoding="utf-8")
+            os.replace(partial, path)
+
+    # What the rules carry as parameters
+
+    def settings(self, step: str) -> Slice:
+        """The slice of the profile's settings that a step shared by all runs depends on."""
+        return settings_of(self.config, step)
+
+    def run_settings(self, run: str, step: str) -> Slice:
+        """The slice of a run's settings that `step` depends on."""
+        return settings_of(self.run(run), step)
+
+    def item_settings(self, item: str) -> Slice:
+        """What the page of an item depends on besides the scores."""
+        return {
+            "profile": self.config.profile,
+            "runs": self.item_runs(item),
+            "benchmarks": self.item_benchmarks(item),
+            **self.item(item).model_dump(mode="json", include={"title", "notebook", "seeds", "datasets"}),
+        }

@@ -1,0 +1,70 @@
+"""Where each artefact lives below the profile's `root`; the rules of the workflow declare the same paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths below one root."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.yaml"
+
+    @property
+    def experiments(self) -> Path:
+        return self.root / "experiments.yaml"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def backbones(self) -> Path:
+        return self.root / "backbones"
+
+    @property
+    def features(self) -> Path:
+        return self.root / "features"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results"
+
+    @property
+    def report(self) -> Path:
+        return self.results / "report.html"
+
+    def feature_shard(self, dataset: str, shard: int, num_shards: int) -> Path:
+        return self.features / dataset / f"shard-{shard}-of-{num_shards}.safetensors"
+
+    def alignment(self, key: str) -> Path:
+        return self.root / "checkpoints" / "alignment" / key
+
+    def instruction(self, run: str, seed: int) -> Path:
+        return self.root / "checkpoints" / "instruction" / run / f"seed-{seed}"
+
+    def answers(self, run: str, seed: int, shard: int, num_shards: int) -> Path:
+        return self.results / "answers" / run / f"seed-{seed}" / f"shard-{shard}-of-{num_shards}.jsonl"
+
+    def verdicts(self, run: str, seed: int) -> Path:
+        return self.results / "verdicts" / run / f"seed-{seed}.jsonl"
+
+    def scores(self, run: str, seed: int) -> Path:
+        return self.results / "scores" / run / f"seed-{seed}.json"
+
+    @property
+    def judge_replies(self) -> Path:
+        return self.results / "judge_replies"
+
+    def notebook(self, item: str, suffix: str) -> Path:
+        return self.results / "notebooks" / f"{item}.{suffix}"
+
+    def work(self, step: str, key: str) -> Path:
+        """Unfinished work of a step that a kill must not lose; no rule declares it."""
+        return self.root / "work" / step / key

@@ -1,0 +1,40 @@
+"""LLaVA's chat files: CC3M-595K (alignment) and the 665k mixture (instruction).
+
+    llava_cc3m/chat.json                   images/GCC_train_000000000.jpg
+    llava_625k/llava_v1_5_mix665k.json     coco/train2017, gqa/images, ocr_vqa/images, textvqa/train_images,
+                                           vg/VG_100K, vg/VG_100K_2
+
+The 665k file holds about 40k text-only ShareGPT talks, which LLaVA-625K leaves out (paper Table 9).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dynfocus.datasets.records import Record, checked_talk, field, read_rows
+
+
+def read_llava_cc3m(folder: Path) -> list[Record]:
+    """Image-caption records of `chat.json`."""
+    return _read_images(folder / "chat.json", "images/", text_only=False)
+
+
+def read_llava_625k(folder: Path) -> list[Record]:
+    """Image talks of `llava_v1_5_mix665k.json`, without its text-only rows."""
+    return _read_images(folder / "llava_v1_5_mix665k.json", "", text_only=True)
+
+
+def _read_images(path: Path, prefix: str, text_only: bool) -> list[Record]:
+    """Records of one chat file; `text_only` says that rows without an image belong to the file and are left out."""
+    records: list[Record] = []
+    for number, row in enumerate(read_rows(path)):
+        if text_only and "image" not in row:
+            continue
+        records.append(
+            {
+                "id": str(field(row, "id", path, number, (str, int))),
+                "image": prefix + field(row, "image", path, number),
+                "conversations": checked_talk(field(row, "conversations", path, number, list), path, number),
+            }
+        )
+    return records

@@ -1,0 +1,215 @@
+"""The answer step: a model's replies to the questions of a shard, restartable after any kill.
+
+Questions are cut into batches before they are dealt to shards, and a batch is written as a whole:
+so neither the number of shards nor a restart changes which questions share a batch, and with it not
+a single bit of a reply. Finished batches grow an append-only file below `work`; the shard's file
+appears at the end, complete and sorted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dynfocus.errors import UserError
+from dynfocus.evaluation.benchmarks import benchmark
+from dynfocus.evaluation.lines import AppendOnly, write_lines
+from dynfocus.evaluation.questions import AnswerStatus, Question
+from dynfocus.evaluation.score import load_questions
+
+if TYPE_CHECKING:
+    from dynfocus.config.schema import Config, Evaluation
+
+log = logging.getLogger(__name__)
+
+
+class VideoProblem(Exception):
+    """A video that cannot be shown to a model: `status` says which way, the message why."""
+
+    def __init__(self, status: AnswerStatus, reason: str):
+        super().__init__(reason)
+        self.status: AnswerStatus = status
+
+
+@dataclass(frozen=True)
+class Request:
+    """A question with its video, in whatever form the answerer loaded it."""
+
+    question: Question
+    video: Any
+
+
+class Answerer(Protocol):
+    """A model under evaluation."""
+
+    def load(self, question: Question) -> Any:
+        """The question's video in the model's own form; raises VideoProblem."""
+
+    def answer(self, requests: Sequence[Request]) -> list[str]:
+        """One reply per request, in their order; decided by these requests alone."""
+
+
+def answer_shard(
+    config: Config,
+    run: str,
+    seed: int,
+    benchmarks: Sequence[str],
+    shard: int,
+    num_shards: int,
+    checkpoint: Path,
+    data_dir: Path,
+    features_dir: Path,
+    out: Path,
+    work: Path,
+) -> None:
+    """Answer the questions of shard `shard` (0-based) of `num_shards` and write `out`.
+
+    Args:
+        config: the run's resolved configuration.
+        checkpoint: folder of the model; its `config.json` decides which answerer runs it.
+        data_dir: folders of the benchmarks; `features_dir`: those of their features.
+        work: folder for unfinished answers.
+    """
+    if not 0 <= shard < num_shards:
+        raise UserError(f"shard {shard} of {num_shards}: shards count from 0 to {num_shards - 1}")
+    from dynfocus.evaluation.answerers import load_answerer
+
+    evaluation = config.evaluation
+    questions = [
+        rectified(question, evaluation.rectified_prompt)
+        for name in benchmarks
+        for question in load_questions(benchmark(name), data_dir)
+    ]
+    batches = shard_batches(plan_batches(questions, evaluation.batch_size), shard, num_shards)
+    settings = [run, seed, shard, num_shards, *_sampling(evaluation), _identity(checkpoint), _identity(features_dir)]
+    unfinished = work / f"answers-{_fingerprint(batches, settings)}.jsonl"
+    rows = answer_batches(batches, lambda: load_answerer(config, checkpoint, data_dir, features_dir, seed), unfinished)
+    write_lines(out, sorted(rows, key=lambda row: (row["benchmark"], row["question_id"])))
+    unfinished.unlink()
+
+
+def rectified(question: Question, sentence: str) -> Question:
+    """The question with a sentence added behind it, before options and instructions (Table 8, †)."""
+    if not sentence:
+        return question
+    text = question.text.replace(question.encoder_prompt, f"{question.encoder_prompt} {sentence}", 1)
+    return replace(question, text=text)
+
+
+def plan_batches(questions: Sequence[Question], size: int) -> list[list[Question]]:
+    """Batches of one benchmark each, questions of a video together and in order of their length."""
+    ordered = sorted(questions, key=lambda q: (q.benchmark, q.video, len(q.text), q.question_id))
+    batches: list[list[Question]] = []
+    for question in ordered:
+        if batches and len(batches[-1]) < size and batches[-1][0].benchmark == question.benchmark:
+            batches[-1].append(question)
+        else:
+            batches.append([question])
+    return batches
+
+
+def shard_batches(batches: Sequence[list[Question]], shard: int, num_shards: int) -> list[list[Question]]:
+    """The batches of one shard: videos are dealt out in turn, batches follow their first video."""
+    videos = sorted({(batch[0].benchmark, batch[0].video) for batch in batches})
+    mine = set(videos[shard::num_shards])
+    return [batch for batch in batches if (batch[0].benchmark, batch[0].video) in mine]
+
+
+def answer_batches(
+    batches: Sequence[list[Question]], load: Callable[[], Answerer], unfinished: Path
+) -> list[dict[str, Any]]:
+    """Rows of all questions; those that `unfinished` already has are kept, the rest is answered and added to it.
+
+    `load` gives the model and is called only where something is left to answer. A batch of which a
+    row is lacking is answered again as a whole.
+    """
+    with AppendOnly(unfinished) as lines:
+        done = {(row["benchmark"], row["question_id"]): row for row in lines.rows}
+        left = [batch for batch in batches if any(question.key not in done for question in batch)]
+        answerer = load() if left else None
+        started, answered = time.monotonic(), 0
+        videos: dict[tuple[str, str], Any] = {}
+        for batch in left:
+            assert answerer is not None
+            videos = _load_videos(batch, answerer, videos)
+            rows = _answer_batch(batch, answerer, videos)
+            lines.append(rows)
+            done.update({(row["benchmark"], row["question_id"]): row for row in rows})
+            answered += len(rows)
+        if answered:
+            seconds = time.monotonic() - started
+            log.info("%d questions in %.1f s, %.2f per second", answered, seconds, answered / seconds)
+    return [done[question.key] for batch in batches for question in batch]
+
+
+def _load_videos(
+    batch: Sequence[Question], answerer: Answerer, known: dict[tuple[str, str], Any]
+) -> dict[tuple[str, str], Any]:
+    """Videos of a batch by (benchmark, path), or the VideoProblem in their place; those of the last batch are kept."""
+    videos: dict[tuple[str, str], Any] = {}
+    for question in batch:
+        key = (question.benchmark, question.video)
+        if key in known:
+            videos[key] = known[key]
+        elif key not in videos:
+            try:
+                videos[key] = answerer.load(question)
+            except VideoProblem as problem:
+                videos[key] = problem
+    return videos
+
+
+def _answer_batch(
+    batch: Sequence[Question], answerer: Answerer, videos: dict[tuple[str, str], Any]
+) -> list[dict[str, Any]]:
+    found = [(question, videos[question.benchmark, question.video]) for question in batch]
+    requests = [Request(question, video) for question, video in found if not isinstance(video, VideoProblem)]
+    replies = answerer.answer(requests) if requests else []
+    by_key = {request.question.key: reply for request, reply in zip(requests, replies, strict=True)}
+    return [
+        answer_row(question, video.status, reason=str(video))
+        if isinstance(video, VideoProblem)
+        else answer_row(question, "ok", by_key[question.key])
+        for question, video in found
+    ]
+
+
+def answer_row(question: Question, status: AnswerStatus, reply: str = "", reason: str = "") -> dict[str, Any]:
+    """The line of an answer file; `reason` is given where the video was a problem."""
+    row = {
+        "benchmark": question.benchmark,
+        "question_id": question.question_id,
+        "video": question.video,
+        "prompt": question.text,
+        "encoder_prompt": question.encoder_prompt,
+        "reply": reply,
+        "status": status,
+    }
+    return {**row, "reason": reason} if reason else row
+
+
+def _sampling(evaluation: Evaluation) -> list[Any]:
+    return [evaluation.batch_size, evaluation.max_new_tokens, evaluation.temperature]
+
+
+def _identity(folder: Path) -> list[Any]:
+    """Names, sizes and times of the files of a folder: enough to notice that they were made anew."""
+    return [
+        (str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    ]
+
+
+def _fingerprint(batches: Sequence[Sequence[Question]], settings: list[Any]) -> str:
+    """Hash of all that decides the replies of a shard, so that unfinished answers of another kind are never joined."""
+    asked = [
+        [(*question.key, question.video, question.text, question.encoder_prompt) for question in b] for b in batches
+    ]
+    return hashlib.sha256(json.dumps([asked, settings]).encode()).hexdigest()[:16]

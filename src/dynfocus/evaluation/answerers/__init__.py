@@ -1,0 +1,37 @@
+"""Models that can answer: the project's own, and video LLMs that transformers carries."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dynfocus.errors import UserError
+
+if TYPE_CHECKING:
+    from dynfocus.config.schema import Config
+    from dynfocus.evaluation.answer import Answerer
+
+
+def load_answerer(config: Config, checkpoint: Path, data_dir: Path, features_dir: Path, seed: int) -> Answerer:
+    """The answerer of a checkpoint folder, chosen by the `model_type` of its `config.json`."""
+    kind = model_type(checkpoint)
+    if kind == "dynfocus":
+        from dynfocus.evaluation.answerers.own import OwnAnswerer
+
+        return OwnAnswerer(config, checkpoint, data_dir, features_dir, seed)
+    from dynfocus.evaluation.answerers import foreign
+
+    if kind in foreign.PROMPTS:
+        return foreign.ForeignAnswerer(config, checkpoint, data_dir, seed)
+    raise UserError(
+        f"{checkpoint}: model type {kind} cannot be evaluated; known are dynfocus, {', '.join(foreign.PROMPTS)}"
+    )
+
+
+def model_type(checkpoint: Path) -> str:
+    """`model_type` of a checkpoint in save_pretrained form."""
+    file = checkpoint / "config.json"
+    if not file.is_file():
+        raise UserError(f"{checkpoint}: no config.json, so no model to evaluate; train the run or pull its checkpoint")
+    return json.loads(file.read_text(encoding="utf-8")).get("model_type", "")

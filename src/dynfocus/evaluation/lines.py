@@ -1,0 +1,102 @@
+"""JSON lines files that survive a kill: append with sync, drop a torn tail, replace atomically."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dynfocus.errors import UserError
+
+
+def read_lines(file: Path) -> list[dict[str, Any]]:
+    """All rows of a finished file."""
+    if not file.is_file():
+        raise UserError(f"{file}: file not found; run the step that makes it")
+    rows = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
+        if line:
+            try:
+                rows.append(json.loads(line))
+            except ValueError as error:
+                raise UserError(
+                    f"{file}, line {number}: not valid JSON; delete the file and run the step again"
+                ) from error
+    return rows
+
+
+def write_lines(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a whole file; it appears complete or not at all."""
+    write_text(file, "".join(_line(row) for row in rows))
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text file; it appears complete or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    with partial.open("w", encoding="utf-8") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    partial.replace(file)
+
+
+def complete_rows(file: Path, content: bytes) -> tuple[list[dict[str, Any]], int]:
+    """Rows of the lines that end, and the bytes that they take; an unfinished last line is left out."""
+    rows, complete = [], 0
+    for number, line in enumerate(content.splitlines(keepends=True), 1):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            raise UserError(f"{file}, line {number}: not valid JSON; mend or delete that line") from error
+        complete += len(line)
+    return rows, complete
+
+
+class Taken(UserError):
+    """Another process has the file open for writing."""
+
+
+class AppendOnly:
+    """A file that grows by whole groups of rows; what a kill tore off is cut away when it is opened.
+
+    `rows` are those found complete. The file is locked while it is open: `Taken` is raised where
+    another process writes it. A killed process holds no lock.
+    """
+
+    def __init__(self, file: Path):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._handle = file.open("ab")
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._handle.close()
+            raise Taken(f"{file}: another process writes this file; wait for it or stop it") from error
+        content = file.read_bytes()
+        self.rows, complete = complete_rows(file, content)
+        if complete < len(content):
+            self._handle.truncate(complete)
+
+    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append rows and return when they are on disk."""
+        self._handle.write("".join(_line(row) for row in rows).encode())
+        self._handle.flush()
+        os.fsync(self._handle.fileno())
+
+    def close(self) -> None:
+        self._handle.close()
+
+    def __enter__(self) -> AppendOnly:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n"

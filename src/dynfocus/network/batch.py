@@ -1,0 +1,138 @@
+"""Bookkeeping of one batch of videos and prompts: everything framewise runs once over the packed real frames.
+
+V videos of T_v frames give F = Σ T_v packed frames. Q prompts, each on one video, give R = Σ_q T_{v(q)} rows: one row
+per (frame, prompt) pair, frame by frame. What does not depend on the question is computed on frames, the rest on rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dynfocus.errors import UserError
+
+
+@dataclass(frozen=True)
+class Videos:
+    """Packed frames (F, N, d) of a batch, video by video, with `mask` (V, T) of the padded layout and T_v per video."""
+
+    frames: Tensor
+    mask: Tensor
+    lengths: tuple[int, ...]
+
+    @classmethod
+    def from_padded(cls, features: Tensor, mask: Tensor) -> Videos:
+        """Pack features (V, T, N, d) by their `mask` (V, T); a batch without padding is not copied."""
+        lengths = tuple(mask.sum(1).tolist())
+        if 0 in lengths:
+            raise UserError(f"video {lengths.index(0)} of the batch has no frame; check video_mask")
+        frames = features.flatten(0, 1) if sum(lengths) == mask.numel() else features[mask]
+        return cls(frames, mask, lengths)
+
+    @property
+    def ragged(self) -> bool:
+        """Whether the videos differ in length."""
+        return sum(self.lengths) != self.mask.numel()
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Framewise values (F, ...) as (V, T, ...), zero on padding."""
+        if not self.ragged:
+            return x.view(*self.mask.shape, *x.shape[1:])
+        padded = x.new_zeros(*self.mask.shape, *x.shape[1:])
+        padded[self.mask] = x
+        return padded
+
+    @property
+    def starts(self) -> Tensor:
+        """First packed frame (V,) of each video."""
+        lengths = torch.tensor(self.lengths)
+        return (lengths.cumsum(0) - lengths).to(self.frames.device)
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Questions for the text encoder: tokens (Q, W), their mask (Q, W), and the video each one reads."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    video: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The (frame, prompt) pairs of a batch, frame by frame, and how they group under their frames.
+
+    frame, prompt (R,) long: the packed frame and the prompt of each row.
+    slot (R,) long: place of each row in the grouped layout (frames, per_frame).
+    by_prompt (R,) long: rows in the order of the prompts, each prompt's frames in time.
+    frames, per_frame: packed frames, and the most prompts that one frame has.
+    """
+
+    frame: Tensor
+    prompt: Tensor
+    slot: Tensor
+    by_prompt: Tensor
+    frames: int
+    per_frame: int
+
+    @classmethod
+    def of(cls, lengths: tuple[int, ...], prompt_video: tuple[int, ...], device: torch.device) -> Rows:
+        """Rows of prompts that read the videos `prompt_video` (Q,) of `lengths` frames; each video needs a prompt."""
+        video = torch.tensor(prompt_video, dtype=torch.long)
+        of_video = torch.bincount(video, minlength=len(lengths))
+        if (of_video == 0).any():
+            raise UserError(f"video {int(of_video.argmin())} of the batch is read by no prompt; check prompt_video")
+        frames_of = torch.tensor(lengths)
+        first = frames_of.cumsum(0) - frames_of
+        per_prompt = frames_of[video]
+        prompt = torch.arange(len(prompt_video)).repeat_interleave(per_prompt)
+        start = per_prompt.cumsum(0) - per_prompt
+        frame = first[video[prompt]] + torch.arange(prompt.shape[0]) - start[prompt]
+        place = torch.stack([(video[:q] == v).sum() for q, v in enumerate(video)])[prompt]
+        per_frame = int(of_video.max())
+        slot = frame * per_frame + place
+        by_frame = slot.argsort()
+        by_prompt = torch.empty_like(by_frame).scatter_(0, by_frame, torch.arange(prompt.shape[0]))
+        columns = (frame[by_frame], prompt[by_frame], slot[by_frame], by_prompt)
+        return cls(*(column.to(device) for column in columns), sum(lengths), per_frame)
+
+    def __len__(self) -> int:
+        return self.frame.shape[0]
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all frames have the same number of prompts: then grouping is a view."""
+        return len(self) == self.frames * self.per_frame
+
+    def block(self, start: int, stop: int) -> Rows:
+        """The rows of packed frames `start` to `stop`, without their order by prompt."""
+        inside = slice(*torch.searchsorted(self.frame, torch.tensor([start, stop], device=self.frame.device)).tolist())
+        return Rows(
+            self.frame[inside] - start,
+            self.prompt[inside],
+            self.slot[inside] - start * self.per_frame,
+            self.by_prompt[:0],
+            stop - start,
+            self.per_frame,
+        )
+
+    def group(self, x: Tensor) -> Tensor:
+        """Values of rows (R, n, c) as (F, per_frame · n, c): all prompts of a frame side by side, zero where one lacks."""
+        if not self.uniform:
+            x = x.new_zeros(self.frames * self.per_frame, *x.shape[1:]).index_copy(0, self.slot, x)
+        return x.reshape(self.frames, self.per_frame * x.shape[1], *x.shape[2:])
+
+    def ungroup(self, x: Tensor) -> Tensor:
+        """Inverse of `group`: (F, per_frame · n, c) to (R, n, c)."""
+        x = x.reshape(self.frames * self.per_frame, x.shape[1] // self.per_frame, *x.shape[2:])
+        return x if self.uniform else x.index_select(0, self.slot)
+
+
+def per_prompt(tokens: Tensor, counts: tuple[int, ...], prompt_video: tuple[int, ...]) -> Tensor:
+    """Tokens of the prompts, in their order, from the tokens (Σ counts, D) of the videos."""
+    if prompt_video == tuple(range(len(counts))):
+        return tokens
+    parts = tokens.split(list(counts))
+    return torch.cat([parts[video] for video in prompt_video])

@@ -1,0 +1,81 @@
+"""A model and its processor from a run's configuration and a folder of backbones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, InstructBlipQFormerConfig
+
+from dynfocus.config.schema import Config
+from dynfocus.errors import UserError
+from dynfocus.network.configuration import DynFocusConfig
+from dynfocus.network.encoders import TextGuidedEncoder
+from dynfocus.network.modeling import DynFocusForConditionalGeneration
+from dynfocus.network.processing import DynFocusProcessor, add_image_token
+
+TEXT_ENCODER_WEIGHTS = ("qformer.", "query_tokens", "ln_vision.")
+
+
+def build_model(
+    config: Config, backbones_dir: str | Path
+) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
+    """The network of `config` with the pretrained LLM and text encoder of `backbones_dir`/llm and /qformer.
+
+    The connector's other parameters are new, drawn from torch's current seed. Raises UserError when a backbone is
+    missing or does not fit.
+    """
+    folder = Path(backbones_dir)
+    llm_dir, qformer_dir = folder / "llm", folder / "qformer"
+    for part in (llm_dir, qformer_dir):
+        if not (part / "config.json").is_file():
+            raise UserError(f"{part}: no config.json; make the backbone first")
+    llm = AutoModelForCausalLM.from_pretrained(llm_dir)
+    tokenizer = AutoTokenizer.from_pretrained(llm_dir)
+    image_token_id = add_image_token(tokenizer)
+    if len(tokenizer) > llm.get_input_embeddings().num_embeddings:
+        llm.resize_token_embeddings(len(tokenizer))
+    qformer_config = InstructBlipQFormerConfig.from_pretrained(qformer_dir)
+    weights = text_encoder_weights(qformer_dir)
+    model_config = DynFocusConfig.from_sections(
+        config.network,
+        llm.config,
+        qformer_config,
+        vision_width=weights["ln_vision.weight"].shape[0],
+        num_query_tokens=weights["query_tokens"].shape[1],
+        image_token_id=image_token_id,
+        max_prompt_tokens=config.backbones.qformer.max_text_tokens,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = DynFocusForConditionalGeneration(model_config)
+    model.language_model = llm
+    model.generation_config = llm.generation_config
+    load_text_encoder(model, weights, qformer_dir)
+    qformer_tokenizer = AutoTokenizer.from_pretrained(qformer_dir)
+    model.set_trainable({"projectors", "dpe_cce", "llm"})
+    return model, DynFocusProcessor(tokenizer, qformer_tokenizer, model_config)
+
+
+def text_encoder_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Weights `qformer.*`, `query_tokens` (1, n, h) and `ln_vision.*` of a text-encoder folder."""
+    file = folder / "model.safetensors"
+    if not file.is_file():
+        raise UserError(f"{file}: missing; make the text encoder first")
+    weights = {name: value for name, value in load_file(file).items() if name.startswith(TEXT_ENCODER_WEIGHTS)}
+    lacking = [name for name in ("query_tokens", "ln_vision.weight", "ln_vision.bias") if name not in weights]
+    if lacking:
+        raise UserError(f"{file}: {lacking[0]} is missing; make the text encoder again")
+    return weights
+
+
+def load_text_encoder(model: DynFocusForConditionalGeneration, weights: dict[str, torch.Tensor], source: Path) -> None:
+    """Put pretrained weights into the text encoder, all of them; encoders without one need none."""
+    if not isinstance(model.connector, TextGuidedEncoder):
+        return
+    result = model.connector.text_encoder.load_state_dict(weights, strict=False)
+    wrong = [*result.missing_keys, *result.unexpected_keys]
+    if wrong:
+        raise UserError(f"{source}: {wrong[0]} does not match the text encoder ({len(wrong)} such weights); remake it")

@@ -1,0 +1,241 @@
+"""DPC-KNN, K-means and weighted K-means behind one interface (paper section 3, B.4, Table 5).
+
+Batched, deterministic, masked, fp32 inside, without gradient: the clusters have no parameters. No loop runs over
+samples, items or clusters. Clusters are ordered by the index of their centre item, so the event prototypes of a video
+are in temporal order. Ties go to the lower index. A sample with no more items than clusters keeps every item as its
+own cluster (T ≤ L).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dynfocus.network.distances import centred, refuse_non_finite, squared_distances
+
+Method = Literal["dpc_knn", "kmeans", "weighted_kmeans"]
+LLOYD_ITERATIONS = 20
+TIE = 1e-4
+"""Members this much, relatively, farther from their centroid than the nearest one count as equally near: the two
+members of a pair always are, and rounding must not choose between them."""
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """A partition of M items into at most K clusters, for each of B samples.
+
+    labels (B, M) long: cluster of each item, −1 for padding.
+    centres (B, K) long: index of each cluster's centre item, ascending; 0 where the cluster does not exist.
+    exists (B, K) bool: False for the unused slots of a sample with fewer than K items.
+    importance (B, M) fp32: log of an item's merge weight; ρ·δ for DPC-KNN (B.3), the log weight for K-means.
+    """
+
+    labels: Tensor
+    centres: Tensor
+    exists: Tensor
+    importance: Tensor
+
+    def merge(self, x: Tensor, weights: Literal["exp_density", "mean"] = "mean") -> Tensor:
+        """Prototypes (B, K, c): weighted means of the members of `x` (B, M, c); zero where no cluster exists."""
+        slots = torch.arange(self.centres.shape[1], device=x.device)
+        member = self.labels[:, None, :] == slots[None, :, None]
+        logits = torch.zeros_like(self.importance) if weights == "mean" else self.importance
+        share = logits[:, None, :].masked_fill(~member, -torch.inf).softmax(2)
+        share = share.masked_fill(~self.exists[:, :, None], 0.0)
+        return torch.bmm(share, x.float())
+
+
+@torch.no_grad()
+def cluster(
+    x: Tensor, clusters: int, method: Method = "dpc_knn", neighbours: int = 5, mask: Tensor | None = None
+) -> Clusters:
+    """Partition items `x` (B, M, c) into `clusters` clusters with the named method; `mask` (B, M) is True for items.
+
+    Weighted K-means weighs an item by its k-NN density ρ. Raises UserError on NaN or infinity in a real item.
+    """
+    if x.shape[1] <= clusters:
+        refuse_non_finite(x.float().square().sum(2), mask)
+        return identity_clusters(x, clusters, mask)
+    with torch.autocast(x.device.type, enabled=False):
+        if method == "dpc_knn":
+            return dpc_knn(squared_distances(x, mask), clusters, neighbours, x.shape[2], mask)
+        weights = None
+        if method == "weighted_kmeans":
+            weights = torch.exp(-neighbour_energy(squared_distances(x, mask), neighbours, x.shape[2]))
+        return kmeans(x, clusters, weights, mask)
+
+
+def identity_clusters(x: Tensor, clusters: int, mask: Tensor | None) -> Clusters:
+    """Every item its own cluster, for samples with at most `clusters` items; min(M, clusters) slots."""
+    batch, items = x.shape[:2]
+    real = mask if mask is not None else torch.ones(batch, items, dtype=torch.bool, device=x.device)
+    rank = real.cumsum(1) - 1
+    labels = rank.masked_fill(~real, -1)
+    index = torch.arange(items, device=x.device).expand(batch, items)
+    centres = index.masked_fill(~real, items).sort(1).values[:, : min(items, clusters)]
+    exists = centres < items
+    importance = torch.zeros(batch, items, device=x.device)
+    return Clusters(labels, centres.masked_fill(~exists, 0), exists, importance)
+
+
+def neighbour_energy(distance: Tensor, neighbours: int, channels: int) -> Tensor:
+    """Mean distance per channel (B, M) of each item to its `neighbours` nearest other items: −log ρ.
+
+    `distance` (B, M, M) is infinite towards padding; where fewer others exist, the mean runs over those. The energy
+    is what densities are compared by: exp(−energy) would round near neighbours to one and far ones to zero.
+    """
+    items = distance.shape[1]
+    others = distance.clone()
+    others.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+    nearest = others.topk(min(neighbours, items - 1), dim=2, largest=False).values
+    finite = nearest.isfinite()
+    return nearest.masked_fill(~finite, 0.0).sum(2) / (finite.sum(2).clamp(min=1) * channels)
+
+
+def separation(distance: Tensor, energy: Tensor, real: Tensor) -> Tensor:
+    """δ (B, M): distance to the nearest item of higher density; for the densest, the distance to the farthest item.
+
+    Of equal densities the lower index counts as higher. `energy` (B, M) is −log ρ, `real` (B, M) is False for padding.
+    """
+    order = energy.masked_fill(~real, torch.inf).argsort(dim=1, stable=True)
+    rank = torch.empty_like(order).scatter_(1, order, torch.arange(order.shape[1], device=order.device).expand_as(order))
+    rank = rank.to(torch.int16) if order.shape[1] < 2**15 else rank
+    higher = rank[:, None, :] < rank[:, :, None]
+    nearest = distance.masked_fill(~higher, torch.inf).amin(2)
+    densest = order[:, :1]
+    row = distance.gather(1, densest[:, :, None].expand(-1, -1, distance.shape[2]))[:, 0]
+    farthest = row.masked_fill(~real, 0.0).amax(1, keepdim=True)
+    return nearest.scatter(1, densest, farthest)
+
+
+def dpc_knn(
+    distance: Tensor, clusters: int, neighbours: int, channels: int, mask: Tensor | None = None
+) -> Clusters:
+    """Density-peaks clustering with k-NN density, from squared distances (B, M, M) of items of c channels, M > clusters.
+
+    D = distance / c; ρ = exp(−mean D to the C nearest others); δ as in `separation`, in D; the items with the highest ρ·δ are centres;
+    every item joins its nearest centre, a centre joins itself.
+    """
+    batch, items, _ = distance.shape
+    real = mask if mask is not None else torch.ones(batch, items, dtype=torch.bool, device=distance.device)
+    energy = neighbour_energy(distance, neighbours, channels)
+    delta = separation(distance, energy, real) / channels
+    score = (delta.log() - energy).masked_fill(~real, -torch.inf)
+    ranked = score.argsort(dim=1, descending=True, stable=True)
+    centres, exists = _first_real(ranked, real, clusters)
+    to_centre = distance.gather(1, centres[:, :, None].expand(-1, -1, items))
+    labels = _join(to_centre.masked_fill(~exists[:, :, None], torch.inf).argmin(1), centres, exists)
+    importance = (torch.exp(-energy) * delta).masked_fill(~real, 0.0)
+    return Clusters(labels.masked_fill(~real, -1), centres, exists, importance)
+
+
+def kmeans(
+    x: Tensor,
+    clusters: int,
+    weights: Tensor | None = None,
+    mask: Tensor | None = None,
+    iterations: int = LLOYD_ITERATIONS,
+) -> Clusters:
+    """Lloyd's algorithm on items `x` (B, M, c), M > clusters, with optional item weights (B, M).
+
+    It starts from items evenly spaced in order and stops when no item moves or after `iterations`. A cluster that
+    ends empty takes the item farthest from its own centroid (`_fill_empty`). A cluster's centre is the member nearest to its centroid.
+    """
+    batch, items, _ = x.shape
+    real = mask if mask is not None else torch.ones(batch, items, dtype=torch.bool, device=x.device)
+    x = centred(x, mask)
+    norms = x.square().sum(2)
+    refuse_non_finite(norms, mask)
+    if mask is not None:
+        x = x.masked_fill(~real[:, :, None], 0.0)
+    weights = real.float() if weights is None else weights.float().masked_fill(~real, 0.0)
+    centroids = x.gather(1, _evenly_spaced(real, clusters)[:, :, None].expand(-1, -1, x.shape[2]))
+    slots = torch.arange(clusters, device=x.device)
+    labels = None
+    for _ in range(iterations):
+        moved = _centroid_distances(x, centroids).argmin(1)
+        if labels is not None and torch.equal(moved, labels):
+            break
+        labels = moved
+        share = (labels[:, None, :] == slots[None, :, None]) * weights[:, None, :]
+        total = share.sum(2, keepdim=True)
+        means = torch.bmm(share / total.clamp(min=torch.finfo(share.dtype).tiny), x)
+        centroids = torch.where(total > 0, means, centroids)
+    own = _centroid_distances(x, centroids).gather(1, labels[:, None]).squeeze(1) + norms
+    labels, centres, exists = _fill_empty(labels, own.clamp(min=0), real, clusters)
+    few = real.sum(1, keepdim=True) <= clusters
+    alone = identity_clusters(x, clusters, real)
+    labels = torch.where(few, alone.labels, labels.masked_fill(~real, -1))
+    centres = torch.where(few, alone.centres, centres)
+    exists = torch.where(few, alone.exists, exists)
+    return Clusters(labels, centres, exists, weights.clamp(min=torch.finfo(weights.dtype).tiny).log())
+
+
+def _first_real(ranked: Tensor, real: Tensor, clusters: int) -> tuple[Tensor, Tensor]:
+    """The first `clusters` items of a ranking (B, M), ascending (B, K), and which of them are not padding."""
+    items = ranked.shape[1]
+    chosen = ranked[:, :clusters]
+    chosen = chosen.masked_fill(~real.gather(1, chosen), items).sort(1).values
+    exists = chosen < items
+    return chosen.masked_fill(~exists, 0), exists
+
+
+def _join(labels: Tensor, centres: Tensor, exists: Tensor) -> Tensor:
+    """Labels (B, M) with every centre item in its own cluster."""
+    batch, items = labels.shape
+    padded = torch.cat([labels, labels.new_zeros(batch, 1)], dim=1)
+    slots = torch.arange(centres.shape[1], device=labels.device).expand_as(centres)
+    return padded.scatter(1, centres.masked_fill(~exists, items), slots)[:, :items]
+
+
+def _evenly_spaced(real: Tensor, clusters: int) -> Tensor:
+    """Indices (B, K) of items evenly spaced among the real ones: the item at floor((k + ½)·n / K) of n."""
+    count = real.sum(1, keepdim=True)
+    place = ((2 * torch.arange(clusters, device=real.device) + 1) * count) // (2 * clusters)
+    items = real.shape[1]
+    index = torch.arange(items, device=real.device).expand_as(real).masked_fill(~real, items).sort(1).values
+    return index.gather(1, place).clamp(max=items - 1)
+
+
+def _centroid_distances(x: Tensor, centroids: Tensor) -> Tensor:
+    """Squared distances (B, K, M) of items to centroids, less the items' own squared norms."""
+    square = centroids.square().sum(2, keepdim=True)
+    return torch.baddbmm(square.expand(-1, -1, x.shape[1]), centroids, x.transpose(1, 2), alpha=-2.0)
+
+
+def _fill_empty(labels: Tensor, own: Tensor, real: Tensor, clusters: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Labels, centres and existence after every empty cluster has taken an item.
+
+    `own` (B, M) is each item's squared distance to its centroid. The member nearest to its centroid stays as the
+    cluster's centre; of the others, the r-th farthest from its own centroid goes to the r-th empty cluster. Clusters
+    are renumbered by their centre's index.
+    """
+    batch, items = labels.shape
+    labels = labels.masked_fill(~real, clusters)
+    least = own.new_full((batch, clusters + 1), torch.inf).scatter_reduce(1, labels, own, "amin")
+    near = own <= least.gather(1, labels) * (1 + TIE)
+    index = torch.arange(items, device=labels.device).expand(batch, items)
+    centres = torch.full((batch, clusters + 1), items, device=labels.device)
+    centres = centres.scatter_reduce(1, labels.masked_fill(~near, clusters), index, "amin")[:, :clusters]
+    empty = centres == items
+    is_centre = torch.zeros(batch, items + 1, dtype=torch.bool, device=labels.device).scatter(1, centres, True)
+    spare = real & ~is_centre[:, :items]
+    farthest = own.masked_fill(~spare, -1.0).argsort(dim=1, descending=True, stable=True)
+    turn = empty.cumsum(1) - 1
+    filled = empty & (turn < spare.sum(1, keepdim=True))
+    taken = farthest.gather(1, turn.clamp(min=0, max=items - 1)).masked_fill(~filled, items)
+    slots = torch.arange(clusters, device=labels.device).expand(batch, clusters)
+    labels = torch.cat([labels, labels.new_zeros(batch, 1)], dim=1).scatter(1, taken, slots)[:, :items]
+    centres, order = torch.where(empty, taken, centres).sort(dim=1)
+    exists = centres < items
+    renumber = torch.cat([_inverse(order), order.new_full((batch, 1), -1)], dim=1)
+    return renumber.gather(1, labels), centres.masked_fill(~exists, 0), exists
+
+
+def _inverse(order: Tensor) -> Tensor:
+    """Inverse (B, M) of a permutation (B, M): the rank of each item."""
+    places = torch.arange(order.shape[1], device=order.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, places)

@@ -1,0 +1,87 @@
+"""Pairwise distances of batched items: the common ground of every clustering.
+
+Distances are ‖x_i − x_j‖², in fp32 whatever the input type, from one Gram matrix per sample; whoever needs them per
+channel divides by c at the end, so that integers stay exact. Two decisions make them safe for clustering:
+
+* the first item is the origin: equal items give exact zeros, integers stay exact, and a large common offset does not
+  cancel the differences away;
+* equal items get equal rows (`tie_duplicates`), so that ties are broken by index and never by rounding.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dynfocus.errors import UserError
+
+SYMMETRIC_FROM = 512
+"""Items from which a CPU computes the Gram matrix in symmetric blocks."""
+SYMMETRIC_BLOCKS = 6
+ROUNDING = 1e-6
+"""A distance below this share of the two squared norms is rounding: the items are equal."""
+
+
+def centred(x: Tensor, mask: Tensor | None = None) -> Tensor:
+    """fp32 copy of `x` (B, M, c) with the first real item of each sample as the origin."""
+    x = x.float()
+    if mask is None:
+        return x - x[:, :1]
+    first = mask.to(torch.uint8).argmax(1)
+    return x - x[torch.arange(x.shape[0], device=x.device), first][:, None]
+
+
+def gram(x: Tensor) -> Tensor:
+    """Inner products (B, M, M) of fp32 items (B, M, c); long samples on a CPU use the symmetry of the result."""
+    items = x.shape[1]
+    if x.is_cuda or items < SYMMETRIC_FROM:
+        return torch.bmm(x, x.transpose(1, 2))
+    result = x.new_empty(x.shape[0], items, items)
+    size = -(-items // SYMMETRIC_BLOCKS)
+    for start in range(0, items, size):
+        rows = slice(start, min(start + size, items))
+        result[:, rows, start:] = torch.bmm(x[:, rows], x[:, start:].transpose(1, 2))
+        result[:, start:, rows] = result[:, rows, start:].transpose(1, 2)
+    return result
+
+
+def squared_distances(x: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Squared distances (B, M, M) of items `x` (B, M, c), symmetric, with a zero diagonal.
+
+    `mask` (B, M) is True for real items; a distance to padding is infinite.
+    Raises UserError when a real item holds NaN or infinity.
+    """
+    distance = gram(centred(x, mask))
+    norms = distance.diagonal(dim1=1, dim2=2).clone()
+    refuse_non_finite(norms, mask)
+    scale = norms[:, :, None] + norms[:, None, :]
+    distance.mul_(-2.0).add_(scale)
+    distance.masked_fill_(distance <= scale.mul_(ROUNDING), 0.0)
+    if mask is not None:
+        distance.masked_fill_(~(mask[:, :, None] & mask[:, None, :]), torch.inf)
+    distance.diagonal(dim1=1, dim2=2).zero_()
+    return tie_duplicates(distance)
+
+
+def tie_duplicates(distance: Tensor) -> Tensor:
+    """Give items at distance zero the same row and column: those of the first of them."""
+    batch, items, _ = distance.shape
+    zeros = distance == 0
+    if int(torch.count_nonzero(zeros)) == batch * items:
+        return distance
+    first = zeros.to(torch.uint8).argmax(2)
+    rows = distance.gather(1, first[:, :, None].expand(-1, -1, items))
+    return rows.gather(2, first[:, None, :].expand(-1, items, -1))
+
+
+def refuse_non_finite(norms: Tensor, mask: Tensor | None) -> None:
+    """Raise UserError when the squared norm (B, M) of a real item is NaN or infinite."""
+    finite = norms.isfinite()
+    if mask is not None:
+        finite = finite | ~mask
+    if not bool(finite.all()):
+        sample, item = (~finite).nonzero()[0].tolist()
+        raise UserError(
+            f"clustering: item {item} of sample {sample} holds NaN, infinity or values too large for fp32; "
+            "check the features it came from"
+        )

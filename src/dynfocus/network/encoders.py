@@ -1,0 +1,191 @@
+"""What turns frames into tokens: DynFocus, and the token-level part that its rivals share.
+
+An encoder takes packed videos and prompts and returns the tokens (Σ tokens, D) of all prompts in order, in one batched
+pass. Attribute names decide what trains: `fine_projector` and `coarse_projector` are the part *projectors*, everything
+else is *dpe_cce*.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dynfocus.network.batch import Prompts, Rows, Videos
+from dynfocus.network.cce import (
+    ContextAttention,
+    GroupGate,
+    Objects,
+    Projector,
+    SoftFusion,
+    content_tokens,
+    cooperative_sequence,
+    object_prototypes_of,
+    read_objects,
+)
+from dynfocus.network.configuration import DynFocusConfig
+from dynfocus.network.dpe import DynamicSelection, Events, Selection, estimate_events, pool_patches
+from dynfocus.network.text_encoder import TextEncoder
+from dynfocus.network.tokens import CONTEXT_AND_CONTENT, fine_tokens, num_visual_tokens, object_prototypes
+
+
+class FrameEncoder(nn.Module):
+    """Common part of the encoders: configuration and token counts."""
+
+    def __init__(self, config: DynFocusConfig):
+        super().__init__()
+        self.config = config
+
+    def projector(self) -> Projector:
+        """A new MLP from d to the LLM's width."""
+        out = self.config.text_config.hidden_size
+        return Projector(self.config.vision_width, self.config.projector_width, out)
+
+    def total(self, videos: Videos, prompts: Prompts) -> int:
+        """Tokens of all prompts of a batch."""
+        return sum(num_visual_tokens(self.config, videos.lengths[video]) for video in prompts.video)
+
+
+class TextGuidedEncoder(FrameEncoder):
+    """An encoder with the Q-Former and the context attention."""
+
+    def __init__(self, config: DynFocusConfig):
+        super().__init__(config)
+        self.text_encoder = TextEncoder(config.qformer_config, config.num_query_tokens, config.vision_width)
+        self.context_attention = ContextAttention(config.qformer_config.hidden_size, config.vision_width)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Compute type of the connector."""
+        return self.context_attention.query.weight.dtype
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Everything that DynFocus made of a batch: tokens (Σ tokens, D) and the parts that `explain` shows."""
+
+    tokens: Tensor
+    objects: Objects
+    gate: Tensor | None
+    events: Events | None
+    selection: Selection | None
+    cone_frames: Tensor
+    attention: Tensor
+
+
+class DynFocusEncoder(TextGuidedEncoder):
+    """DPE and CCE (paper section 3) with the variants of Tables 5 and 6 and of the rod / cone ablation."""
+
+    def __init__(self, config: DynFocusConfig):
+        super().__init__(config)
+        coarse = object_prototypes(config)[1]
+        cones = config.cone_tokens != "none"
+        joins = config.cone_tokens == "full"
+        self.selection = DynamicSelection(config, config.vision_width) if cones else None
+        self.gate = GroupGate(coarse) if coarse and config.group_gate else None
+        self.fusion = SoftFusion(config.vision_width) if joins and config.fusion == "cross_attention" else None
+        self.fine_projector = self.projector() if cones else None
+        self.coarse_projector = self.projector()
+
+    def forward(self, videos: Videos, prompts: Prompts) -> Tensor:
+        """Tokens (Σ tokens, D) of all prompts."""
+        return self.encode(videos, prompts).tokens
+
+    def encode(self, videos: Videos, prompts: Prompts) -> Encoding:
+        """Tokens of all prompts with the prototypes, scores and choices behind them."""
+        rows = Rows.of(videos.lengths, prompts.video, videos.frames.device)
+        objects = object_prototypes_of(videos.frames, self.config, self.dtype)
+        gate = None if self.gate is None else self.gate(objects)
+        events = selection = fine = None
+        cone_frames = videos.starts[:0]
+        if self.selection is not None:
+            events, selection = self.select(videos)
+            fine, cone_frames = self.cones(videos, events, selection, objects, gate)
+        queries = self.text_encoder(videos.frames, prompts, rows)
+        attention = self.context_attention(queries, objects.tokens, gate, rows)
+        context = read_objects(attention, objects.tokens, gate, rows)
+        coarse = self.coarse_projector(torch.cat([context, content_tokens(objects.tokens, gate)]))
+        tokens = cooperative_sequence(
+            *coarse.split([len(rows), rows.frames]),
+            fine,
+            cone_frames,
+            rows,
+            self.config.rod_tokens,
+            self.total(videos, prompts),
+        )
+        return Encoding(tokens, objects, gate, events, selection, cone_frames, attention)
+
+    @property
+    def tokens_per_cone(self) -> int:
+        """Tokens of one cone frame, 40 in the paper."""
+        return fine_tokens(self.config) + CONTEXT_AND_CONTENT
+
+    def select(self, videos: Videos) -> tuple[Events, Selection]:
+        """DPE: event prototypes of each video and which of them become cones."""
+        pooled = videos.pad(pool_patches(videos.frames, self.config.grid, self.config.pooled_grid))
+        events = estimate_events(pooled, videos.mask if videos.ragged else None, self.config)
+        return events, self.selection(events, videos.lengths)
+
+    def cones(
+        self, videos: Videos, events: Events, selection: Selection, objects: Objects, gate: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """U_fine (C, n, D) of the C cones of a batch and their packed frames (C,).
+
+        h = P_σ m carries the gradient to the scores; the object prototypes are gathered with the detached P_σ.
+        """
+        source = videos.starts[:, None] + events.frames
+        video, slot = cone_slots(selection.counts, videos.frames.device)
+        cone_frames = source[video, selection.chosen[video, slot]]
+        if self.config.cone_tokens == "patches":
+            joined = mix(selection.indicator, videos.frames[source].to(self.dtype))[video, slot]
+            return self.fine_projector(joined), cone_frames
+        h = mix(selection.indicator, events.prototypes.to(self.dtype))[video, slot]
+        grains = objects.tokens[source]
+        if gate is not None:
+            grains = grains * gate[source][..., None]
+        grains = mix(selection.indicator.detach(), grains)[video, slot]
+        joined = torch.cat([h, grains], dim=1) if self.fusion is None else self.fusion(h, grains)
+        return self.fine_projector(joined), cone_frames
+
+
+def cone_slots(counts: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Video and slot (C,) of every cone of a batch whose videos have `counts` cones."""
+    per_video = torch.tensor(counts)
+    video = torch.arange(len(counts)).repeat_interleave(per_video)
+    slot = torch.arange(video.shape[0]) - (per_video.cumsum(0) - per_video)[video]
+    return video.to(device), slot.to(device)
+
+
+def mix(indicator: Tensor, values: Tensor) -> Tensor:
+    """P_σ applied to the values (V, L, n, d) of the prototypes: (V, K, n, d)."""
+    return torch.bmm(indicator.to(values.dtype), values.flatten(2)).unflatten(2, values.shape[2:])
+
+
+class TwoTokenEncoder(TextGuidedEncoder):
+    """Two tokens per frame: context attention over all N patches, and their mean.
+
+    With one projector for both this is DynFocus without DPE+CCE (`two_token`); with a linear map for the context token
+    and an MLP for the content token it is LLaMA-VID (`llama_vid`).
+    """
+
+    def __init__(self, config: DynFocusConfig):
+        super().__init__(config)
+        separate = config.encoder == "llama_vid"
+        out = config.text_config.hidden_size
+        self.coarse_projector = nn.Linear(config.vision_width, out) if separate else self.projector()
+        self.fine_projector = self.projector() if separate else None
+
+    def forward(self, videos: Videos, prompts: Prompts) -> Tensor:
+        """Tokens (Σ tokens, D) of all prompts."""
+        rows = Rows.of(videos.lengths, prompts.video, videos.frames.device)
+        queries = self.text_encoder(videos.frames, prompts, rows)
+        patches = videos.frames.to(self.dtype)
+        context = read_objects(self.context_attention(queries, patches, None, rows), patches, None, rows)
+        content = content_tokens(patches, None)
+        if self.fine_projector is None:
+            context, content = self.coarse_projector(torch.cat([context, content])).split([len(rows), rows.frames])
+        else:
+            context, content = self.coarse_projector(context), self.fine_projector(content)
+        total = self.total(videos, prompts)
+        return cooperative_sequence(context, content, None, videos.starts[:0], rows, 2, total)

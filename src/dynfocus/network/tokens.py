@@ -1,0 +1,90 @@
+"""How many tokens a video costs, as pure functions of the configuration (paper C.1: 40·K + 2·(T − K)).
+
+`network` is anything with the fields of `dynfocus.config.schema.Network`: that section itself or the model's
+configuration. Light: no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+CONTEXT_AND_CONTENT = 2
+"""J, the tokens of F_coarse: the context token and the content token of a frame."""
+STAR_SPATIAL_GRID = 8
+"""Flash-VStream: side of the grid of the spatial and the retrieved memory (64 tokens a frame)."""
+STAR_SPATIAL_FRAMES = 1
+STAR_RETRIEVED_FRAMES = 3
+UNIVI_LEVELS = (64, 32, 16)
+"""Chat-UniVi: tokens of an event at its three grains, 112 in all."""
+UNIVI_FRAMES_PER_EVENT = 16
+
+
+class NetworkFields(Protocol):
+    """The fields of the `network` section that decide the token count."""
+
+    encoder: str
+    grid: int
+    pooled_grid: int
+    event_prototypes: int
+    selection_ratio: float
+    fine_prototypes: int
+    coarse_prototypes: int
+    fusion: str
+    cone_tokens: str
+    rod_tokens: int
+
+
+def selected_events(network: NetworkFields, frames: int) -> tuple[int, int]:
+    """(L, K) of a video of `frames` frames: its event prototypes and how many of them become cones."""
+    events = min(frames, network.event_prototypes)
+    return events, math.ceil(network.selection_ratio * events - 1e-9)
+
+
+def object_prototypes(network: NetworkFields) -> tuple[int, int]:
+    """Fine and coarse object prototypes per frame; `concat` and a frame of few patches have fewer."""
+    fine = min(network.fine_prototypes, network.grid**2)
+    coarse = 0 if network.fusion == "concat" else min(network.coarse_prototypes, fine)
+    return fine, coarse
+
+
+def fine_tokens(network: NetworkFields) -> int:
+    """Tokens of F_fine in one cone frame: P + I, the P of cross-attention, all N patches, or none."""
+    if network.cone_tokens == "none":
+        return 0
+    if network.cone_tokens == "patches":
+        return network.grid**2
+    pooled = network.pooled_grid**2
+    return pooled if network.fusion == "cross_attention" else pooled + sum(object_prototypes(network))
+
+
+def univi_events(network: NetworkFields, frames: int) -> int:
+    """Events of Chat-UniVi: one per 16 frames, at most L."""
+    return min(math.ceil(frames / UNIVI_FRAMES_PER_EVENT), network.event_prototypes)
+
+
+def univi_levels(network: NetworkFields) -> tuple[int, ...]:
+    """Tokens of an event at each grain, for the grid at hand."""
+    return tuple(min(level, network.grid**2) for level in UNIVI_LEVELS)
+
+
+def star_layout(network: NetworkFields, frames: int) -> tuple[int, int, int]:
+    """STAR memory of Flash-VStream: frames kept whole (latest and retrieved), temporal clusters, tokens of a whole frame."""
+    clusters = min(frames, network.event_prototypes)
+    whole = STAR_SPATIAL_FRAMES + min(STAR_RETRIEVED_FRAMES, clusters)
+    return whole, clusters, min(STAR_SPATIAL_GRID, network.grid) ** 2
+
+
+def num_visual_tokens(network: NetworkFields, frames: int) -> int:
+    """Visual tokens of a video of `frames` frames; an image is one frame."""
+    if frames == 0 or network.encoder == "blind":
+        return 0
+    if network.encoder in ("two_token", "llama_vid"):
+        return CONTEXT_AND_CONTENT * frames
+    if network.encoder == "flash_vstream":
+        whole, clusters, patches = star_layout(network, frames)
+        return whole * patches + clusters * (network.pooled_grid**2 + 1)
+    if network.encoder == "chat_univi":
+        return univi_events(network, frames) * sum(univi_levels(network))
+    _, cones = selected_events(network, frames)
+    return cones * (fine_tokens(network) + CONTEXT_AND_CONTENT) + network.rod_tokens * (frames - cones)

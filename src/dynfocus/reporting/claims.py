@@ -1,0 +1,166 @@
+"""The direction claims of the paper, each tested on our runs, paired over seeds.
+
+A claim compares two runs (or two settings of a sweep) that share seed, data and questions, so the
+test is on the per-seed differences: mean, Student's t interval and two-sided p value. Fewer than
+three seeds give a difference but no verdict.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel
+from scipy import stats
+
+from dynfocus.config.schema import Config
+from dynfocus.reporting.register import Claim, load_claims
+from dynfocus.reporting.results import Measured, Results
+from dynfocus.reporting.verdicts import Verdict, judge_direction
+
+NEEDED_SEEDS = 3
+SWEEP_UNITS = {"prototypes": 1.0, "ratio": 0.01}
+"""Sweep -> the setting that one unit in its run names stands for (`ratio_80` is K/L = 0.8)."""
+
+
+class Outcome(BaseModel):
+    """A tested claim: the paired difference `better - worse`, oriented so that the claim says > 0."""
+
+    id: str
+    statement: str
+    source: str
+    note: str = ""
+    better: str = ""
+    worse: str = ""
+    metric: str = ""
+    better_value: float | None = None
+    worse_value: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    seeds: list[int] = []
+    verdict: str = Verdict.NOT_ATTEMPTED.value
+    reason: str = ""
+
+
+def paired_interval(differences: Sequence[float]) -> tuple[float, float, float, float]:
+    """Mean, low, high of the 95 % t interval, and two-sided p value of per-seed differences.
+
+    One difference has no interval: low and high are infinite and p is 1. Equal differences have an
+    interval of width 0.
+    """
+    count = len(differences)
+    mean = math.fsum(differences) / count
+    if count == 1:
+        return mean, -math.inf, math.inf, 1.0
+    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in differences) / (count - 1))
+    error = spread / math.sqrt(count)
+    if error < 1e-12:
+        return mean, mean, mean, 0.0 if mean else 1.0
+    half = float(stats.t.ppf(0.975, count - 1)) * error
+    return mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, count - 1))
+
+
+def values_by_seed(results: Results, run: str, benchmark: str, metric: str, group: str) -> dict[int, float]:
+    """The metric of a run, per seed; seeds without it are absent."""
+    found = results.get(run, benchmark, metric, group)
+    return dict(zip(found.seeds, found.values, strict=True)) if isinstance(found, Measured) else {}
+
+
+def sweep_runs(results: Results, sweep: str) -> dict[float, str]:
+    """Setting -> run of a sweep, from the names of the runs that have results (`prototypes_25`, `ratio_80`)."""
+    pattern = re.compile(rf"{sweep}_(\d+)")
+    matches = ((pattern.fullmatch(run), run) for run in results.runs())
+    return {int(match[1]) * SWEEP_UNITS[sweep]: run for match, run in matches if match}
+
+
+def best_setting(results: Results, claim: Claim, group: str) -> dict[int, float]:
+    """Per seed, the setting with the highest metric (the smallest of equals), where all settings have one."""
+    runs = sweep_runs(results, claim.better)
+    curves = {
+        setting: values_by_seed(results, run, claim.benchmark, claim.metric, group) for setting, run in runs.items()
+    }
+    seeds = set.intersection(*(set(curve) for curve in curves.values())) if len(curves) > 1 else set()
+    return {seed: max(sorted(curves), key=lambda setting, seed=seed: curves[setting][seed]) for seed in sorted(seeds)}
+
+
+def sides(results: Results, claim: Claim) -> tuple[dict[int, float], dict[int, float]]:
+    """Per seed, the two numbers whose order the claim states: the first should be larger."""
+    if claim.kind != "pair":
+        first, second = (best_setting(results, claim, group) for group in claim.group.split(">"))
+        return (first, second) if claim.kind == "optimum_larger" else (second, first)
+
+    def side(text: str) -> dict[int, float]:
+        run, _, metric = text.partition(":")
+        return values_by_seed(results, run, claim.benchmark, metric or claim.metric, claim.group)
+
+    return side(claim.better), side(claim.worse)
+
+
+def test_claim(results: Results, claim: Claim) -> Outcome:
+    """One claim on the seeds that both sides have."""
+    better, worse = sides(results, claim)
+    seeds = sorted(set(better) & set(worse))
+    metric = f"{claim.benchmark} {claim.metric} {claim.group}".strip()
+    outcome = Outcome(
+        id=claim.id, statement=claim.statement, source=claim.source, note=claim.note,
+        better=claim.better, worse=claim.worse, metric=metric, seeds=seeds,
+    )  # fmt: skip
+    if not seeds:
+        names = [name for name, side in ((claim.better, better), (claim.worse, worse)) if not side]
+        reason = f"no results of {' and '.join(names) or 'both sides on one seed'}"
+        return outcome.model_copy(update={"reason": reason})
+    mean, low, high, p_value = paired_interval([better[seed] - worse[seed] for seed in seeds])
+    bounded = math.isfinite(low)
+    reason = "" if len(seeds) >= NEEDED_SEEDS else f"needs {NEEDED_SEEDS} seeds, has {len(seeds)}"
+    return outcome.model_copy(
+        update={
+            "better_value": math.fsum(better[seed] for seed in seeds) / len(seeds),
+            "worse_value": math.fsum(worse[seed] for seed in seeds) / len(seeds),
+            "difference": mean,
+            "low": low if bounded else None,
+            "high": high if bounded else None,
+            "p_value": p_value if bounded else None,
+            "verdict": judge_direction(low, high, len(seeds), NEEDED_SEEDS).value,
+            "reason": reason,
+        }
+    )
+
+
+def test_claims(results: Results, claims: Sequence[Claim] | None = None) -> list[Outcome]:
+    """Every claim, in the order of the register."""
+    return [test_claim(results, claim) for claim in (load_claims() if claims is None else claims)]
+
+
+def write_outcomes(outcomes: Sequence[Outcome], profile: str, path: Path) -> None:
+    """Store tested claims, so that a later report with fewer seeds can show them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {"profile": profile, "claims": [outcome.model_dump() for outcome in outcomes]}
+    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_outcomes(path: Path, profile: str) -> dict[str, Outcome]:
+    """Stored outcomes by claim; empty when there is no file or it is of another profile."""
+    if not path.exists():
+        return {}
+    record: Mapping = json.loads(path.read_text(encoding="utf-8"))
+    if record["profile"] != profile:
+        return {}
+    return {entry["id"]: Outcome.model_validate(entry) for entry in record["claims"]}
+
+
+def prefer_more_seeds(fresh: Sequence[Outcome], stored: Mapping[str, Outcome]) -> list[Outcome]:
+    """For every claim, the outcome over more seeds: tested now, or stored by the `claims` target."""
+    return [max(outcome, stored.get(outcome.id, outcome), key=lambda one: len(one.seeds)) for outcome in fresh]
+
+
+def store_claims(config: Config, root: Path, out: Path) -> list[Outcome]:
+    """The `claims` target: test every claim on the profile's seeds and store the outcomes at `out`."""
+    results = Results(root, tuple(config.seeds), config.evaluation.judge.max_unjudged)
+    outcomes = test_claims(results)
+    write_outcomes(outcomes, config.profile, out)
+    return outcomes

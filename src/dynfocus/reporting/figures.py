@@ -1,0 +1,205 @@
+"""Figures of the report: one style, vector (PDF, SVG) and PNG, colour-blind safe.
+
+Every function takes plain numbers or a table and returns a matplotlib figure; `write_figure` stores it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+
+from dynfocus.reporting.tables import Comparison, Table
+
+BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#777777"
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def use_style() -> None:
+    """Switch matplotlib to the report's style."""
+    with as_file(files(__package__) / "data" / "paper.mplstyle") as path:
+        pyplot.style.use(str(path))
+
+
+def write_figure(figure: Figure, folder: Path, stem: str) -> list[Path]:
+    """Write `{stem}.pdf`, `.svg` and `.png`; the files of equal figures are equal byte for byte."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fixed = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
+    paths = []
+    for suffix, metadata in fixed.items():
+        path = folder / f"{stem}.{suffix}"
+        figure.savefig(path, metadata=metadata)
+        paths.append(path)
+    pyplot.close(figure)
+    return paths
+
+
+def paper_and_ours(table: Table, column: str, profile: str, paper_label: str = "paper") -> Figure:
+    """A column of a table as two panels over the same rows: the paper's values, and ours with intervals.
+
+    Two axes, because at small scale only the order of the rows can be compared. Rows with neither
+    number are left out.
+    """
+    use_style()
+    index = table.columns.index(column)
+    rows = [(row.labels, row.cells[index]) for row in table.rows if not isinstance(row.cells[index], str)]
+    rows = [(labels, cell) for labels, cell in rows if cell.paper is not None or cell.ours is not None]
+    names = [shorten(labels) for labels, _ in rows]
+    figure, (left, right) = pyplot.subplots(1, 2, sharey=True, figsize=(6.8, 0.9 + 0.32 * max(len(rows), 3)))
+    positions = range(len(rows))
+    for position, (_, cell) in zip(positions, rows, strict=True):
+        if cell.paper is not None:
+            left.plot(cell.paper, position, "D", color=ORANGE)
+        if cell.ours is not None:
+            right.plot([cell.low, cell.high], [position, position], "-", color=BLUE, alpha=0.6)
+            right.plot(cell.ours, position, "o", color=BLUE)
+        elif cell.gap:
+            right.text(0.5, position, "no result", transform=right.get_yaxis_transform(), ha="center", va="center",
+                       color=GREY, fontsize=7)  # fmt: skip
+    left.set_yticks(list(positions), names)
+    left.set_ylim(len(rows) - 0.5, -0.5)
+    left.set(title=paper_label, xlabel=column)
+    right.set(title=f"ours ({profile}), 95 % interval", xlabel=column)
+    left.margins(x=0.12)
+    right.margins(x=0.12)
+    if not any(cell.ours is not None for _, cell in rows):
+        right.set_xticks([])
+    return figure
+
+
+def shorten(labels: Sequence[str], limit: int = 46) -> str:
+    """Row labels in one line; the parts after the first are cut to what fits."""
+    text = labels[0] if len(labels) == 1 else f"{labels[0]}: {labels[-1]}"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def curves(
+    series: Mapping[str, Mapping[float, tuple[float, float, float]]],
+    xlabel: str,
+    ylabel: str,
+    optimum: bool = True,
+    markers: bool = True,
+    log: bool = False,
+) -> Figure:
+    """Lines of (value, low, high) over a setting, one per name; the best setting of each is ringed."""
+    use_style()
+    figure, axes = pyplot.subplots()
+    for number, (name, points) in enumerate(series.items()):
+        settings = sorted(points)
+        values = [points[setting][0] for setting in settings]
+        (line,) = axes.plot(settings, values, marker=MARKERS[number % len(MARKERS)] if markers else "", label=name)
+        lows, highs = ([points[setting][side] for setting in settings] for side in (1, 2))
+        axes.fill_between(settings, lows, highs, color=line.get_color(), alpha=0.12, linewidth=0)
+        if optimum and values:
+            best = settings[values.index(max(values))]
+            axes.plot(best, max(values), "o", markersize=12, fillstyle="none", color=line.get_color())
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    if log:
+        axes.set_yscale("log")
+    if series:
+        axes.legend()
+    else:
+        axes.text(0.5, 0.5, "no result", transform=axes.transAxes, ha="center", color=GREY)
+    return figure
+
+
+def similarity_curves(
+    consecutive: Sequence[float], to_text: Sequence[float], redundant: float, irrelevant: float, title: str
+) -> Figure:
+    """Both min-max normalised similarities along a video with their thresholds (equations 1 and 2)."""
+    use_style()
+    figure, (top, bottom) = pyplot.subplots(2, 1, sharex=True, figsize=(6.8, 3.8))
+    panels = (
+        (top, consecutive, redundant, BLUE, "to the next frame", "repetitive: above"),
+        (bottom, to_text, irrelevant, ORANGE, "to question and answer", "irrelevant: below"),
+    )
+    for axes, values, threshold, colour, label, rule in panels:
+        axes.plot(range(len(values)), values, color=colour, marker=".")
+        axes.axhline(threshold, color=GREY, linestyle="--", linewidth=1)
+        above = axes is top
+        marked = [value > threshold if above else value < threshold for value in values]
+        axes.fill_between(range(len(values)), 0, 1, where=marked, step="mid", color=colour, alpha=0.12, linewidth=0)
+        axes.set(ylabel=f"similarity\n{label}", ylim=(-0.03, 1.03))
+        axes.text(0.995, threshold + 0.03, f"{rule} {threshold:g}", transform=axes.get_yaxis_transform(), ha="right",
+                  fontsize=7, color=GREY)  # fmt: skip
+    top.set_title(title)
+    bottom.set_xlabel("frame")
+    return figure
+
+
+def interval_bars(series: Mapping[str, Mapping[str, Comparison]], xlabel: str) -> Figure:
+    """Horizontal bars with 95 % intervals: one group of bars per label, one bar per series; gaps stay empty."""
+    use_style()
+    labels = list(dict.fromkeys(label for bars in series.values() for label in bars))
+    figure, axes = pyplot.subplots(figsize=(6.4, 0.8 + 0.36 * max(len(labels), 2) * max(len(series), 1)))
+    width = 0.8 / max(len(series), 1)
+    for number, (name, bars) in enumerate(series.items()):
+        for position, label in enumerate(labels):
+            cell = bars.get(label)
+            place = position + (number - (len(series) - 1) / 2) * width
+            if cell is None or cell.ours is None:
+                axes.text(0.5, place, "no result", va="center", color=GREY, fontsize=7)
+                continue
+            colour = (BLUE, ORANGE, GREEN, PINK)[number % 4]
+            axes.barh(place, cell.ours, height=width * 0.9, color=colour, alpha=0.8, label=name if position == 0 else None)
+            if cell.low is not None and cell.high is not None:
+                axes.plot([cell.low, cell.high], [place, place], color="black", linewidth=1)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(xlabel)
+    if len(series) > 1:
+        axes.legend()
+    return figure
+
+
+def basic_against_hallucinated(table: Table, profile: str) -> Figure:
+    """Table 8 as points: basic against hallucinated accuracy, mean of the categories, per model.
+
+    Far below the diagonal: a model that says yes to both. Ours are filled, the paper's reported rows open.
+    """
+    use_style()
+    figure, axes = pyplot.subplots(figsize=(6.8, 4.2))
+    named: list[tuple[float, float, str]] = []
+    for row in table.rows:
+        pairs = {
+            kind: [cell for column, cell in zip(table.columns, row.cells, strict=True) if column.endswith(kind)]
+            for kind in ("Basic", "Halluc.")
+        }
+        paper = [mean_of([cell.paper for cell in cells]) for cells in pairs.values()]
+        ours = [mean_of([cell.ours for cell in cells]) for cells in pairs.values()]
+        if None not in paper:
+            axes.plot(*paper, "o", fillstyle="none", color=GREY)
+            named.append((paper[0], paper[1], row.labels[0]))
+        if None not in ours:
+            (point,) = axes.plot(*ours, "s", label=f"{row.labels[0]}, ours ({profile})")
+            axes.annotate("ours", ours, xytext=(5, -8), textcoords="offset points", fontsize=7, color=point.get_color())
+    for x, y, height, name in spread_labels(named, 3.6):
+        axes.annotate(name, (x, y), xytext=(106, height), textcoords="data", fontsize=7, color=GREY, va="center",
+                      arrowprops={"arrowstyle": "-", "color": "#cccccc", "linewidth": 0.6}, annotation_clip=False)  # fmt: skip
+    axes.plot([0, 100], [0, 100], color=GREY, linestyle="--", linewidth=0.8)
+    axes.set(xlabel="basic questions right (%)", ylabel="hallucinated questions right (%)", xlim=(0, 102), ylim=(0, 102))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper left")
+    return figure
+
+
+def spread_labels(points: Sequence[tuple[float, float, str]], gap: float) -> list[tuple[float, float, float, str]]:
+    """Heights for labels in a column beside the points (x, y, name): in the order of y, at least `gap` apart."""
+    placed: list[tuple[float, float, float, str]] = []
+    for x, y, name in sorted(points, key=lambda point: point[1]):
+        height = max(y, placed[-1][2] + gap) if placed else y
+        placed.append((x, y, height, name))
+    return placed
+
+
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """Mean, None when a value is missing."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None

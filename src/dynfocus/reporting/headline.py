@@ -1,0 +1,84 @@
+"""The main metric of every run and benchmark: the first table of the report, and the last lines of the workflow."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from dynfocus.config.schema import Config
+from dynfocus.reporting.results import Gap, Results
+from dynfocus.reporting.session import Session
+from dynfocus.reporting.tables import Comparison, Table, own_cell, plain_table
+from dynfocus.reporting.verdicts import scale_obstacle
+
+NAMES = {
+    "msvd_qa": "MSVD-QA",
+    "msrvtt_qa": "MSRVTT-QA",
+    "activitynet_qa": "ActivityNet-QA",
+    "vcg_bench": "VCG-Bench",
+    "video_mme": "Video-MME",
+    "lvbench": "LVBench",
+    "mlvu": "MLVU",
+    "videohallucer": "VideoHallucer",
+}
+UNITS = {"score": "score", "g_avg": "score10"}
+TERMINAL_WIDTH = 150
+ITEMS = ("headline", "table_7")
+"""Report items whose runs are the main ones; ablations have their own tables."""
+
+
+def headline_table(config: Config, root: Path) -> Table:
+    """Main runs (rows, in the order of the experiments) by benchmarks (columns) that have results."""
+    session = Session(config, root)
+    results = session.results()
+    present = {benchmark for _, _, benchmark in results.records}
+    benchmarks = [name for name in NAMES if name in present]
+    titles = {name: run.title for name, run in session.experiments.runs.items()}
+    main = {run for item in ITEMS if item in session.experiments.tables for run in session.experiments.tables[item].runs}
+    runs = [run for run in titles if run in results.runs() and run in main]
+    rows = [
+        ((titles[run], run), [headline_cell(results, run, benchmark) for benchmark in benchmarks]) for run in runs
+    ]
+    metrics = headline_metrics(results)
+    columns = [f"{NAMES[name]} {metrics[name]}" for name in benchmarks]
+    return plain_table("headline_runs", "Main metric of every run", ("Model", "Run"), columns, rows)
+
+
+def headline_metrics(results: Results) -> dict[str, str]:
+    """The main metric of each benchmark, as its records name it."""
+    return {benchmark: record.get("headline", "accuracy") for (_, _, benchmark), record in results.records.items()}
+
+
+def headline_cell(results: Results, run: str, benchmark: str) -> Comparison:
+    """The main metric of one run on one benchmark."""
+    metric = headline_metrics(results)[benchmark]
+    found = results.get(run, benchmark, metric)
+    if isinstance(found, Gap) and not any((run, seed, benchmark) in results.records for seed in results.seeds):
+        return Comparison()
+    return own_cell(found, UNITS.get(metric, "percent"))
+
+
+def headline(config: Config, root: Path) -> str:
+    """The headline table as plain text for the terminal."""
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    table = headline_table(config, root)
+    obstacle = scale_obstacle(config)
+    title = f"{config.profile} profile, 95 % intervals" + (f"; {obstacle}" if obstacle else "")
+    grid = Grid(title=title, title_justify="left")
+    grid.add_column("Model", no_wrap=True)
+    for column in table.columns:
+        grid.add_column(column.replace(" ", "\n", 1), justify="right", no_wrap=True)
+    for row in table.rows:
+        grid.add_row(row.labels[0], *(plain_cell(cell) for cell in row.cells if isinstance(cell, Comparison)))
+    console = Console(file=io.StringIO(), width=TERMINAL_WIDTH, color_system=None)
+    console.print(grid if table.rows else "No scores yet.")
+    return console.file.getvalue().rstrip() + "\n"
+
+
+def plain_cell(cell: Comparison) -> str:
+    """Value and half of its interval, or why there is none."""
+    if cell.ours is None or cell.low is None or cell.high is None:
+        return cell.gap.partition(":")[0] or "–"
+    return f"{cell.number(cell.ours)} ± {cell.number((cell.high - cell.low) / 2)}"

@@ -1,0 +1,53 @@
+"""HTML of tables and pages: Jinja templates of this package, one style sheet, no scripts, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from dynfocus.reporting.tables import Table
+
+if TYPE_CHECKING:
+    from dynfocus.reporting.session import SavedItem
+
+
+@cache
+def environment() -> Environment:
+    """The template environment; everything is escaped unless it is `Markup`."""
+    made = Environment(loader=PackageLoader("dynfocus.reporting"), autoescape=True, undefined=StrictUndefined)
+    made.filters["slug"] = lambda text: text.replace(" ", "-")
+    return made
+
+
+def style() -> Markup:
+    """The style sheet, to be written inside the page."""
+    return Markup((files(__package__) / "templates" / "style.css").read_text(encoding="utf-8"))
+
+
+def table_html(table: Table, link: Callable[[str], str]) -> Markup:
+    """A table; `link` turns the score file behind a cell into an address."""
+    return Markup(environment().get_template("macros.html.j2").module.table_html(table, link))
+
+
+def figures_html(item: SavedItem, results: Path) -> Markup:
+    """The figures of an item, embedded, with links to the PDF and PNG files, and its notes."""
+    figures = [(figure, embedded_image(results / "figures" / f"{figure.stem}.svg")) for figure in item.figures]
+    return Markup(environment().get_template("macros.html.j2").module.figures_html(figures, item.notes))
+
+
+def page(template: str, **values: object) -> str:
+    """A whole page from a template."""
+    return environment().get_template(template).render(style=style(), **values)
+
+
+def embedded_image(path: Path) -> str:
+    """An SVG or PNG file as a data address, so that the page needs no other file."""
+    kind = {".svg": "image/svg+xml", ".png": "image/png"}[path.suffix]
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

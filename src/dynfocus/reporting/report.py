@@ -1,0 +1,128 @@
+"""`results/report.html`: everything that was made, on one page that opens offline.
+
+The page is put together from what the notebooks saved (`results/tables/{item}.json` and the
+figures), the scores, the claims register, Snakemake's benchmark files and the manifests. What is
+not there shows as a gap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from dynfocus import __version__
+from dynfocus.config.layout import Layout
+from dynfocus.config.schema import Config
+from dynfocus.reporting import lint
+from dynfocus.reporting.claims import Outcome, prefer_more_seeds, read_outcomes, test_claims
+from dynfocus.reporting.costs import costs_table, read_costs
+from dynfocus.reporting.headline import headline, headline_table
+from dynfocus.reporting.lineage import anchor, lineage, score_files
+from dynfocus.reporting.page import figures_html, page, table_html
+from dynfocus.reporting.register import load_cells, load_deviations
+from dynfocus.reporting.results import Results
+from dynfocus.reporting.session import SavedItem, Session
+from dynfocus.reporting.tables import Table, coverage_table
+from dynfocus.reporting.verdicts import Verdict, scale_obstacle
+
+STORED_CLAIMS = Path("results") / "claims"
+"""Outcomes of the `claims` target that travel with the repository, one file a profile."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One report item on the page; `body` is empty when its notebook has not run."""
+
+    name: str
+    title: str
+    body: Markup
+    files: tuple[str, ...] = ()
+
+
+def render(config: Config, root: Path, out: Path) -> None:
+    """Write the report of a profile to `out`."""
+    session = Session(config, root)
+    results = session.results()
+    obstacle = scale_obstacle(config)
+    outcomes = claim_outcomes(session)
+    findings = lint.run()
+    html = page(
+        "report.html.j2",
+        title="DynFocus: the paper's numbers beside ours",
+        version=__version__,
+        config=config,
+        obstacle=obstacle,
+        headline=table_html(headline_table(config, root), record_link),
+        sections=[section(session, name) for name in selected_items(session)],
+        cells=len(load_cells()),
+        outcomes=outcomes,
+        verdicts=count_verdicts(outcomes),
+        findings=[finding for finding in findings if finding.outcome != "ok"],
+        checks=[finding for finding in findings if finding.outcome == "ok"],
+        deviations=load_deviations(),
+        coverage=table_html(all_coverage(session, results), record_link),
+        costs=table_html(costs_table(read_costs(root)), record_link),
+        records=lineage(score_files(root), root),
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(html, encoding="utf-8")
+
+
+def record_link(record: str) -> str:
+    """The place on the page where the provenance of a score file is."""
+    return f"#{anchor(record)}"
+
+
+def selected_items(session: Session) -> list[str]:
+    """Items of the experiments that this profile builds, in order."""
+    chosen = session.config.items
+    return [name for name in session.experiments.tables if "all" in chosen or name in chosen]
+
+
+def section(session: Session, name: str) -> Section:
+    """An item as its notebook saved it, or an empty section when it has not run."""
+    folder = session.layout.results
+    path = folder / "tables" / f"{name}.json"
+    title = session.experiments.tables[name].title
+    if not path.exists():
+        return Section(name, title, Markup())
+    item = SavedItem.model_validate_json(path.read_text(encoding="utf-8"))
+    parts = [item_table(table) for table in item.tables]
+    body = Markup("\n").join([*parts, figures_html(item, folder)])
+    files = [f"tables/{name}{suffix}" for suffix in (".csv", ".md", ".tex")]
+    files += [f"figures/{figure.stem}{suffix}" for figure in item.figures for suffix in (".pdf", ".png")]
+    files += [f"notebooks/{name}.html"]
+    return Section(name, title, body, tuple(file for file in files if (folder / file).exists()))
+
+
+def item_table(table: Table) -> Markup:
+    """A table of an item; coverage is folded away."""
+    html = table_html(table, record_link)
+    if not table.id.endswith("_coverage"):
+        return html
+    return Markup("<details><summary>Coverage and failures</summary>{}</details>").format(html)
+
+
+def claim_outcomes(session: Session) -> list[Outcome]:
+    """Claims tested on the scores at hand, or as the `claims` target stored them where that had more seeds."""
+    stored = {}
+    for path in (STORED_CLAIMS / f"{session.config.profile}.json", session.layout.results / "claims.json"):
+        stored |= read_outcomes(path, session.config.profile)
+    return prefer_more_seeds(test_claims(session.results()), stored)
+
+
+def count_verdicts(outcomes: list[Outcome]) -> dict[str, int]:
+    """How many claims ended how."""
+    order = (Verdict.REPLICATES, Verdict.WITHIN_NOISE, Verdict.DIFFERS, Verdict.NOT_ATTEMPTED)
+    return {verdict.value: sum(outcome.verdict == verdict for outcome in outcomes) for verdict in order}
+
+
+def all_coverage(session: Session, results: Results) -> Table:
+    """Coverage of every record found."""
+    benchmarks = sorted({benchmark for _, _, benchmark in results.records})
+    return coverage_table("all", results, results.runs(), benchmarks)
+
+
+__all__ = ["headline", "render"]

@@ -1,0 +1,250 @@
+"""Tables of the report: the paper's number, ours, interval, difference and verdict in every cell.
+
+A `Table` is plain data (it is stored as JSON by the notebook that makes it and read by the report),
+built here from the claims register and the results; `export.py` and `page.py` write it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+from dynfocus.reporting.register import Cell, cells_of
+from dynfocus.reporting.results import Gap, Measured, Results
+from dynfocus.reporting.verdicts import Verdict, judge_value
+
+DECIMALS = {"percent": 1, "score": 2, "score10": 2, "hours": 2, "s": 2, "ms": 2, "gflops": 2}
+"""Digits after the point of our values where the paper prints none."""
+
+
+class Comparison(BaseModel):
+    """One cell. `gap` says why ours is not there; `record` is the score file, relative to the root."""
+
+    model_config = ConfigDict(frozen=True)
+
+    paper: float | None = None
+    paper_text: str = ""
+    ours: float | None = None
+    low: float | None = None
+    high: float | None = None
+    unit: str = "percent"
+    decimals: int = 1
+    verdict: str = Verdict.NOT_ATTEMPTED.value
+    gap: str = ""
+    note: str = ""
+    record: str = ""
+    questions: int = 0
+    seeds: int = 0
+    coverage: str = ""
+    cell_id: str = ""
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus the paper's."""
+        return None if self.ours is None or self.paper is None else self.ours - self.paper
+
+    def number(self, value: float | None) -> str:
+        """A value with the cell's digits; empty for None."""
+        return "" if value is None else f"{value:.{self.decimals}f}"
+
+    @property
+    def interval(self) -> str:
+        """`[low, high]`, empty when there is none."""
+        return "" if self.low is None or self.high is None else f"[{self.number(self.low)}, {self.number(self.high)}]"
+
+    @property
+    def signed_difference(self) -> str:
+        """The difference with its sign, in the typography of a minus."""
+        return "" if self.difference is None else f"{self.difference:+.{self.decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
+class Row(BaseModel):
+    """Labels of a row and its cells, one per column."""
+
+    labels: list[str]
+    cells: list[Comparison | str]
+
+
+class Table(BaseModel):
+    """A table: `heads` name the label columns, `columns` the others."""
+
+    id: str
+    title: str
+    heads: list[str]
+    columns: list[str]
+    rows: list[Row]
+    caption: str = ""
+    notes: list[str] = []
+
+    def _repr_html_(self) -> str:
+        """The table in a notebook; cells link to the score files beside the notebook."""
+        from dynfocus.reporting.page import table_html
+
+        return table_html(self, link=lambda record: f"../{record.removeprefix('results/')}")
+
+    def is_text(self, column: int) -> bool:
+        """Whether a column holds text only (it is then aligned to the left)."""
+        return all(isinstance(row.cells[column], str) for row in self.rows)
+
+    def comparisons(self) -> list[Comparison]:
+        """All cells that hold numbers."""
+        return [cell for row in self.rows for cell in row.cells if isinstance(cell, Comparison)]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Whether values can be held against the paper's: why not, for the profile and per benchmark."""
+
+    profile: str
+    obstacle: str = ""
+    benchmark_obstacle: Callable[[str], str] = lambda benchmark: ""
+
+    def against(self, benchmark: str) -> str:
+        """The obstacle that applies to a benchmark; empty when there is none."""
+        return self.obstacle or self.benchmark_obstacle(benchmark)
+
+
+def compare_cell(cell: Cell, results: Results, scale: Scale) -> Comparison | str:
+    """One printed cell beside our result; text cells stay text."""
+    if cell.unit == "text":
+        return cell.value
+    scored = cell.run and cell.benchmark and cell.metric not in ("latency", "llm_size")
+    ours = results.get(cell.run, cell.benchmark, cell.metric, cell.group) if scored else None
+    return compare_value(cell, ours, scale)
+
+
+def compare_value(cell: Cell, ours: Measured | Gap | None, scale: Scale) -> Comparison:
+    """A printed cell beside a result that was found, is missing, or was never ours to make (None)."""
+    fixed = {
+        "paper": cell.number,
+        "paper_text": cell.value or "–",
+        "unit": cell.unit,
+        "decimals": cell.decimals or DECIMALS.get(cell.unit, 1 if cell.unit == "missing" else 0),
+        "note": cell.note,
+        "cell_id": cell.id,
+        "verdict": judge_value(cell.number, ours, scale.against(cell.benchmark)).value,
+    }
+    if isinstance(ours, Measured):
+        return Comparison(**fixed, **measured_fields(ours))
+    return Comparison(**fixed, gap="" if ours is None else f"{ours.state}: {ours.reason}")
+
+
+def measured_fields(ours: Measured) -> dict:
+    """The fields of a cell that come from a result."""
+    return {
+        "ours": ours.value,
+        "low": ours.low,
+        "high": ours.high,
+        "record": ours.files[0],
+        "questions": ours.questions,
+        "seeds": len(ours.seeds),
+        "coverage": f"{ours.answered} of {ours.total}" if ours.total else "",
+    }
+
+
+def own_cell(ours: Measured | Gap, unit: str = "percent") -> Comparison:
+    """A cell for which the paper prints nothing."""
+    decimals = DECIMALS.get(unit, 1)
+    if isinstance(ours, Gap):
+        return Comparison(unit=unit, decimals=decimals, gap=f"{ours.state}: {ours.reason}")
+    verdict = Verdict.NOT_ATTEMPTED.value
+    return Comparison(unit=unit, decimals=decimals, verdict=verdict, **measured_fields(ours))
+
+
+def paper_table(
+    table: str,
+    title: str,
+    results: Results,
+    scale: Scale,
+    heads: Sequence[str] = ("Model",),
+    caption: str = "",
+    cells: Iterable[Cell] | None = None,
+) -> Table:
+    """A table of the paper in its own layout, every cell joined to our results.
+
+    A row label holds one part per head, split at ` | `; a column that a row does not have stays empty.
+    """
+    chosen = tuple(cells) if cells is not None else cells_of(table)
+    columns = list(dict.fromkeys(cell.column for cell in chosen))
+    rows = []
+    for label in dict.fromkeys(cell.row for cell in chosen):
+        by_column = {cell.column: compare_cell(cell, results, scale) for cell in chosen if cell.row == label}
+        rows.append(Row(labels=label.split(" | "), cells=[by_column.get(column, "") for column in columns]))
+    built = Table(id=table, title=title, heads=list(heads), columns=columns, rows=rows, caption=caption)
+    return built.model_copy(update={"notes": table_notes(built, chosen, scale)})
+
+
+def table_notes(table: Table, cells: Iterable[Cell], scale: Scale) -> list[str]:
+    """What a reader must know to read the table: scale, judges, gaps, remarks on single cells."""
+    measured = [cell for cell in table.comparisons() if cell.ours is not None]
+    notes = []
+    if measured and scale.obstacle:
+        notes.append(f"Values {Verdict.OTHER_SCALE}: {scale.profile} profile, {scale.obstacle}.")
+    elif measured:
+        benchmarks = dict.fromkeys(cell.benchmark for cell in cells)
+        notes += [f"{name}: {scale.against(name)}." for name in benchmarks if scale.against(name)]
+    if any(cell.paper is not None and cell.ours is None and not cell.gap for cell in table.comparisons()):
+        notes.append("A number alone is the paper's; no run of ours stands for it.")
+    gaps = sum(bool(cell.gap) for cell in table.comparisons())
+    if gaps:
+        notes.append(f"Numbers of ours that are missing or withheld: {gaps}; point at a cell for the reason.")
+    remarks = dict.fromkeys((cell.row.split(" | ")[0], cell.note) for cell in cells if cell.note)
+    by_note: dict[str, list[str]] = {}
+    for row, note in remarks:
+        by_note.setdefault(note, []).append(row)
+    for note, rows in by_note.items():
+        names = list(dict.fromkeys(rows))
+        about = f"{', '.join(names)}: " if len(names) <= 2 else "Paper: "
+        notes.append(f"{about}{note}.")
+    return notes
+
+
+def plain_table(
+    id: str,
+    title: str,
+    heads: Sequence[str],
+    columns: Sequence[str],
+    rows: Iterable[tuple[Sequence[str], Sequence[Comparison | str]]],
+    caption: str = "",
+    notes: Iterable[str] = (),
+) -> Table:
+    """A table that the paper does not lay out: statistics, settings, coverage, costs."""
+    return Table(
+        id=id,
+        title=title,
+        heads=list(heads),
+        columns=list(columns),
+        rows=[Row(labels=list(labels), cells=list(cells)) for labels, cells in rows],
+        caption=caption,
+        notes=list(notes),
+    )
+
+
+def coverage_table(id: str, results: Results, runs: Iterable[str], benchmarks: Iterable[str]) -> Table:
+    """Answers, failures and bounds behind a table: a row per run and seed, a column per benchmark."""
+    columns = list(dict.fromkeys(benchmarks))
+    rows = []
+    for run in dict.fromkeys(runs):
+        for seed in results.seeds:
+            records = [results.records.get((run, seed, benchmark)) for benchmark in columns]
+            if any(records):
+                rows.append(((run, str(seed)), [coverage_text(record) for record in records]))
+    judges = {record["judge"] for (run, _, name), record in results.records.items() if name in columns and record["judge"]}
+    notes = [f"Open answers judged by: {', '.join(sorted(judges))}."] if judges else []
+    return plain_table(f"{id}_coverage", "Coverage and failures", ("Run", "Seed"), columns, rows, notes=notes)
+
+
+def coverage_text(record: Mapping | None) -> str:
+    """`38 of 40 answered; 2 unjudged; accuracy 55.0 to 60.0`: answers, failures, bounds; a dash without a record."""
+    if record is None:
+        return "–"
+    coverage, failures = record.get("coverage", {}), record.get("failures", {})
+    parts = [f"{coverage.get('answered', '?')} of {coverage.get('total', '?')}"]
+    parts += [f"{count} {name.replace('_', ' ')}" for name, count in failures.items() if count]
+    worst, best = coverage.get("worst") or {}, coverage.get("best") or {}
+    name = next((metric for metric in worst if metric in best and worst[metric] < best[metric]), None)
+    if name is not None:
+        parts.append(f"{name} between {worst[name]:.1f} and {best[name]:.1f}")
+    return "; ".join(parts)

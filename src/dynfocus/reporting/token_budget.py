@@ -1,0 +1,64 @@
+"""B.3: tokens per frame and per video of DynFocus, LLaMA-VID and Chat-UniVi."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from dynfocus.network.tokens import fine_tokens, num_visual_tokens, univi_levels
+from dynfocus.reporting.register import cells_of
+from dynfocus.reporting.session import Session
+from dynfocus.reporting.tables import Comparison, Table, plain_table
+from dynfocus.reporting.verdicts import Verdict
+
+LENGTHS = (1, 25, 100, 300, 1000)
+"""Frames of the videos in the table and the figure."""
+
+
+def printed_tokens(session: Session) -> dict[str, int]:
+    """The register's token counts, recomputed from the configuration of the runs."""
+    ours = session.jobs.run("dynfocus").network
+    return {
+        "b_3.dynfocus.cone": fine_tokens(ours) + ours.rod_tokens,
+        "b_3.dynfocus.rod": ours.rod_tokens,
+        "b_3.llama_vid.frame": num_visual_tokens(session.jobs.run("llama_vid").network, 1),
+        "b_3.chat_univi.event": sum(univi_levels(session.jobs.run("chat_univi").network)),
+    }
+
+
+def frame_table(session: Session) -> Table:
+    """Tokens of a frame, the paper's beside those of our configuration; exact, so equal or not."""
+    ours = printed_tokens(session)
+    grid = session.jobs.run("chat_univi").network.grid
+    rows = []
+    for cell in cells_of("b_3"):
+        if cell.id not in ours:
+            continue
+        verdict = Verdict.REPLICATES if ours[cell.id] == cell.number else Verdict.DIFFERS
+        comparison = Comparison(
+            paper=cell.number, paper_text=cell.value, ours=ours[cell.id], unit="tokens", decimals=0,
+            verdict=verdict.value, cell_id=cell.id, note=cell.note,
+        )  # fmt: skip
+        rows.append(((cell.row, cell.column), (comparison,)))
+    notes = [f"Counted from the configuration: a frame has {grid} × {grid} patches here, 16 × 16 in the paper."]
+    return plain_table("b_3", "Tokens of a frame", ("Method", "Frame"), ("Tokens",), rows, notes=notes)
+
+
+def video_table(session: Session, item: str) -> Table:
+    """Visual tokens of videos of several lengths, one row a run."""
+    rows = [
+        ((session.experiments.runs[run].title,), [f"{num_visual_tokens(session.jobs.run(run).network, length):,}" for length in LENGTHS])
+        for run in session.experiments.tables[item].runs
+    ]  # fmt: skip
+    return plain_table("b_3_video", "Visual tokens of a video", ("Method",), [f"{length:,} frames" for length in LENGTHS], rows)
+
+
+def video_figure(session: Session, item: str) -> Figure:
+    """Visual tokens over the number of frames, one line a run, logarithmic."""
+    from dynfocus.reporting.figures import curves
+
+    series = {}
+    for run in session.experiments.tables[item].runs:
+        network = session.jobs.run(run).network
+        points = {frames: num_visual_tokens(network, frames) for frames in range(1, 1001, 9)}
+        series[session.experiments.runs[run].title] = {frames: (count, count, count) for frames, count in points.items()}
+    return curves(series, "frames", "visual tokens", optimum=False, markers=False, log=True)

@@ -1,0 +1,64 @@
+"""Tables 9 and 10: the training data, counted from the files."""
+
+from __future__ import annotations
+
+from dynfocus.datasets.registry import TRAINING_SETS, load_records
+from dynfocus.datasets.statistics import sources, statistics
+from dynfocus.errors import UserError
+from dynfocus.reporting.session import Session
+from dynfocus.reporting.tables import Table, plain_table
+
+STAGE_SETS = {"table_10": ("webvid_cap", "llava_cc3m")}
+COLUMNS = ("Modality", "Task", "Samples", "Videos or images", "Rounds", "Question words", "Answer words")
+
+
+def count_set(session: Session, name: str) -> tuple[dict[tuple[str, str, str], int], dict[str, int]] | str:
+    """Samples by (modality, dataset, task) and totals of one set, or why it cannot be counted."""
+    folder = session.layout.data / name
+    if not folder.exists():
+        return f"missing: no files below {folder.relative_to(session.root)}"
+    try:
+        records = load_records(name, folder)
+    except UserError as error:
+        return f"unreadable: {error}"
+    return sources(name, records), statistics(records)["total"]
+
+
+def data_table(session: Session, table: str, title: str) -> Table:
+    """Table 9 (instruction tuning) or Table 10 (alignment): one row a source, and the total.
+
+    Counts of media and words are per set; a set of several sources shows them in a row of its own.
+    """
+    alignment = STAGE_SETS["table_10"]
+    names = [name for name in TRAINING_SETS if (name in alignment) == (table == "table_10")]
+    rows, notes, total = [], [], 0
+    for name in names:
+        counted = count_set(session, name)
+        if isinstance(counted, str):
+            entry = TRAINING_SETS[name]
+            rows.append(((entry.title,), (entry.modality, entry.task, "missing", "", "", "", "")))
+            notes.append(f"{entry.title}: {counted}")
+            continue
+        by_source, totals = counted
+        total += totals["samples"]
+        rows += source_rows(name, by_source, totals)
+    task = "Captioning" if table == "table_10" else "Mixture"
+    known = f"at least {total:,}" if notes else f"{total:,}"
+    rows.append((("Total",), ("Vision-Language", task, known, *[""] * 4)))
+    notes.append("The paper's table names the sets; its counts are not in the text at hand.")
+    return plain_table(table, title, ("Dataset",), COLUMNS, rows, notes=notes)
+
+
+def source_rows(
+    name: str, by_source: dict[tuple[str, str, str], int], totals: dict[str, int]
+) -> list[tuple[tuple[str], tuple[str, ...]]]:
+    """Rows of one set: one with all counts, or one per source under a row for the whole set."""
+    counts = tuple(f"{totals[key]:,}" for key in ("media", "rounds", "question_words", "answer_words"))
+    if len(by_source) == 1:
+        ((modality, title, task), samples), *_ = by_source.items()
+        return [((title,), (modality, task, f"{samples:,}", *counts))]
+    entry = TRAINING_SETS[name]
+    rows = [((entry.title,), (entry.modality, entry.task, f"{totals['samples']:,}", *counts))]
+    for (modality, title, task), samples in sorted(by_source.items()):
+        rows.append(((f"    of these {title}",), (modality, task, f"{samples:,}", *[""] * 4)))
+    return rows

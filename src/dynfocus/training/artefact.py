@@ -1,0 +1,60 @@
+"""The finished model of a stage as a folder that appears at once or not at all."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from transformers import Trainer
+
+from dynfocus.training.checkpoints import publish, write_json
+from dynfocus.training.data import Coverage
+from dynfocus.training.processes import barrier, is_main
+
+LOG_COLUMNS = (
+    "step",
+    "loss",
+    "learning_rate",
+    "grad_norm",
+    "samples",
+    "tokens",
+    "tokens_per_second",
+    "seconds",
+    "peak_memory_gib",
+)
+
+
+def save_artefact(
+    trainer: Trainer, processor: Any, coverage: Mapping[str, Coverage], out: Path, work: Path
+) -> None:
+    """Write model, processor, trainer state, log and coverage in `work`, rename the folder to `out`, remove `work`.
+
+    All processes take part: with ZeRO-3 the weights are gathered from them.
+    """
+    folder = work / "finished"
+    if is_main() and folder.exists():
+        shutil.rmtree(folder)
+    barrier()
+    trainer.save_model(str(folder))
+    if is_main():
+        (folder / "training_args.bin").unlink(missing_ok=True)
+        processor.save_pretrained(folder)
+        trainer.state.save_to_json(str(folder / "trainer_state.json"))
+        write_log(folder / "log.csv", trainer.state.log_history)
+        write_json(folder / "coverage.json", {name: asdict(share) for name, share in coverage.items()})
+        shutil.move(work / "tensorboard", folder / "tensorboard")
+        publish(folder, out)
+        shutil.rmtree(work)
+    barrier()
+
+
+def write_log(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """One line per optimizer step of the trainer's log history."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, LOG_COLUMNS, extrasaction="ignore", restval="")
+        writer.writeheader()
+        writer.writerows(entry for entry in history if "loss" in entry)

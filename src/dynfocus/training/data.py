@@ -1,0 +1,297 @@
+"""From records and cached features to batches of the network's forward inputs.
+
+The mixture of a stage is a list of `Entry`. Features come from one memory-mapped store per set; a medium that has none
+is counted as missing, and training refuses to start when a set falls below the declared coverage: no sample is ever
+replaced. The order of an epoch is fixed by seed and epoch, and it is the same for any split of the global batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from dynfocus.datasets import Record, cut_rounds, load_records, media_path
+from dynfocus.datasets.records import IMAGE_TOKEN
+from dynfocus.errors import UserError
+from dynfocus.training.templates import IGNORE, Template, render, tokenize
+
+# Batches of similar length are formed inside windows of this many global batches.
+WINDOW = 50
+# Characters per token, for the length estimate that groups samples.
+CHARACTERS_PER_TOKEN = 4
+
+
+class Store(Protocol):
+    """The part of `dynfocus.features.FeatureStore` that training reads."""
+
+    def get(self, video_id: str) -> Tensor: ...
+
+    def frames(self, video_id: str) -> Tensor: ...
+
+    def __contains__(self, video_id: str) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A record and the set that it comes from."""
+
+    set_name: str
+    record: Record
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Samples of a set whose medium has features, of all its samples."""
+
+    readable: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        return self.readable / self.total if self.total else 0.0
+
+
+def load_mixture(set_names: Sequence[str], data_dir: Path, max_rounds: int) -> list[Entry]:
+    """Entries of all sets in the order given, long talks cut into records of at most `max_rounds` rounds."""
+    return [
+        Entry(name, record)
+        for name in set_names
+        for record in cut_rounds(load_records(name, data_dir / name), max_rounds)
+    ]
+
+
+def readable(
+    entries: Sequence[Entry], stores: Mapping[str, Store], min_coverage: float
+) -> tuple[list[Entry], dict[str, Coverage]]:
+    """Entries that have features (or no medium), and the coverage of each set.
+
+    Raises:
+        UserError: a set's coverage is below `min_coverage`.
+    """
+    kept: list[Entry] = []
+    totals: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    for entry in entries:
+        media = media_path(entry.record)
+        found = media is None or media in stores[entry.set_name]
+        totals[entry.set_name] = totals.get(entry.set_name, 0) + 1
+        counts[entry.set_name] = counts.get(entry.set_name, 0) + found
+        if found:
+            kept.append(entry)
+    coverage = {name: Coverage(counts[name], total) for name, total in totals.items()}
+    for name, share in coverage.items():
+        if share.share < min_coverage:
+            raise UserError(
+                f"training set `{name}`: {share.readable} of {share.total} samples have features, "
+                f"coverage {share.share:.3f} is below min_coverage {min_coverage}; "
+                f"complete data/{name} and extract again, or lower min_coverage"
+            )
+    return kept, coverage
+
+
+class Samples(Dataset):
+    """Tokenised samples with their features, made on access."""
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        stores: Mapping[str, Store],
+        tokenizer: Any,
+        template: Template,
+        max_tokens: int,
+        seed: int,
+    ) -> None:
+        """`tokenizer`: the LLM's fast tokenizer, with the media token; `max_tokens`: text tokens kept per sample."""
+        self.entries = entries
+        self.stores = stores
+        self.tokenizer = tokenizer
+        self.template: Template = template
+        self.max_tokens = max_tokens
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """One sample: `tokens`, `media` (set and path, None for text) and `features` (T, N, d) or None."""
+        entry = self.entries[index]
+        rendered = render(entry.record, self.template, self.tokenizer.eos_token, self.seed)
+        path = media_path(entry.record)
+        return {
+            "tokens": tokenize(rendered, self.tokenizer, self.max_tokens),
+            "media": None if path is None else (entry.set_name, path),
+            "features": None if path is None else self.stores[entry.set_name].get(path),
+        }
+
+    def frames(self, index: int) -> int:
+        """Number of frames T of a sample's medium; 0 for a text-only sample."""
+        entry = self.entries[index]
+        path = media_path(entry.record)
+        return 0 if path is None else len(self.stores[entry.set_name].frames(path))
+
+    def feature_shape(self) -> tuple[int, int]:
+        """(N, d) of the features; (0, 0) if all samples are text."""
+        for entry in self.entries:
+            path = media_path(entry.record)
+            if path is not None:
+                _, patches, width = self.stores[entry.set_name].get(path).shape
+                return patches, width
+        return 0, 0
+
+    def digest(self) -> str:
+        """Hash of all records in their order."""
+        state = hashlib.sha256()
+        for entry in self.entries:
+            state.update(json.dumps([entry.set_name, entry.record]).encode())
+        return state.hexdigest()
+
+    def lengths(self, visual_tokens: Callable[[int], int]) -> list[int]:
+        """Estimated LLM tokens of every sample: characters / 4 of text, exact visual tokens."""
+        return [self._length(index, visual_tokens) for index in range(len(self))]
+
+    def _length(self, index: int, visual_tokens: Callable[[int], int]) -> int:
+        rendered = render(self.entries[index].record, self.template, self.tokenizer.eos_token, self.seed)
+        text = min(len(rendered.text) // CHARACTERS_PER_TOKEN, self.max_tokens)
+        slots = len(rendered.prompts)
+        return text + (slots * visual_tokens(self.frames(index)) if slots else 0)
+
+
+def epoch_order(
+    count: int, global_batch: int, seed: int, epoch: int, lengths: Sequence[int] | None = None
+) -> list[int]:
+    """Order of the samples of an epoch, whole global batches only.
+
+    A seeded permutation; with `lengths`, the samples of each window of 50 global batches are sorted by length and the
+    global batches shuffled, so that a batch holds samples of similar length. The samples left over by the last
+    incomplete batch differ from seed to seed.
+    """
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    order = torch.randperm(count, generator=generator).tolist()[: count // global_batch * global_batch]
+    if lengths is None:
+        return order
+    window = WINDOW * global_batch
+    batches: list[list[int]] = []
+    for start in range(0, len(order), window):
+        ordered = sorted(order[start : start + window], key=lambda index: lengths[index])
+        batches += [ordered[first : first + global_batch] for first in range(0, len(ordered), global_batch)]
+    shuffled = torch.randperm(len(batches), generator=generator).tolist()
+    return [index for number in shuffled for index in batches[number]]
+
+
+class EpochSampler(Sampler[int]):
+    """`epoch_order` as a sampler; the trainer sets the epoch."""
+
+    def __init__(self, count: int, global_batch: int, seed: int, lengths: Sequence[int] | None) -> None:
+        self.count, self.global_batch, self.seed, self.lengths = count, global_batch, seed, lengths
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count // self.global_batch * self.global_batch
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(epoch_order(self.count, self.global_batch, self.seed, self.epoch, self.lengths))
+
+
+@dataclass
+class Collator:
+    """Samples to one padded batch of the network's forward inputs (right padding).
+
+    Keys: `input_ids`, `attention_mask`, `labels` (B, S); `video_features` (V, Tmax, N, d), `video_mask` (V, Tmax);
+    `prompt_input_ids`, `prompt_attention_mask` (Q, W), `prompt_video` (Q,). A medium that several samples of the batch
+    share is stacked once. Where a medium takes no tokens at all (the blind model) V = Q = 0.
+    """
+
+    llm_tokenizer: Any
+    encode_prompts: Callable[[list[str]], Mapping[str, Tensor]]
+    visual_tokens: Callable[[int], int]
+    dtype: torch.dtype = torch.float32
+    feature_shape: tuple[int, int] = (0, 0)
+
+    def __call__(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        slot = self.llm_tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+        videos: dict[Any, int] = {}
+        features: list[Tensor] = []
+        prompts: list[str] = []
+        prompt_video: list[int] = []
+        rows: list[tuple[Tensor, Tensor]] = []
+        for sample in samples:
+            tokens = sample["tokens"]
+            count = 0 if sample["features"] is None else self.visual_tokens(len(sample["features"]))
+            rows.append(expand(torch.tensor(tokens.input_ids), torch.tensor(tokens.labels), slot, count))
+            if count == 0 or not tokens.prompts:
+                continue
+            if sample["media"] not in videos:
+                videos[sample["media"]] = len(features)
+                features.append(sample["features"])
+            prompts += tokens.prompts
+            prompt_video += [videos[sample["media"]]] * len(tokens.prompts)
+        return {
+            **self._text(rows),
+            **stack_features(features, self.dtype, self.feature_shape),
+            **self._prompts(prompts),
+            "prompt_video": torch.tensor(prompt_video, dtype=torch.long),
+        }
+
+    def _text(self, rows: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Padded ids, mask and labels; the first position never carries loss, since nothing predicts it."""
+        ids = [row[0] for row in rows]
+        labels = torch.nn.utils.rnn.pad_sequence([row[1] for row in rows], batch_first=True, padding_value=IGNORE)
+        labels[:, 0] = IGNORE
+        return {
+            "input_ids": torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=pad_id(self.llm_tokenizer)),
+            "attention_mask": torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
+            "labels": labels,
+        }
+
+    def _prompts(self, prompts: list[str]) -> dict[str, Tensor]:
+        """Text-encoder tokens of the prompts; (0, 1) tensors when there is none."""
+        if not prompts:
+            none = torch.zeros(0, 1, dtype=torch.long)
+            return {"prompt_input_ids": none, "prompt_attention_mask": none}
+        encoded = self.encode_prompts(prompts)
+        return {"prompt_input_ids": encoded["input_ids"], "prompt_attention_mask": encoded["attention_mask"]}
+
+
+def expand(ids: Tensor, labels: Tensor, slot: int, count: int) -> tuple[Tensor, Tensor]:
+    """Repeat every media token (id `slot`) `count` times in `ids` (S,) and `labels` (S,)."""
+    repeats = torch.where(ids == slot, count, 1)
+    return ids.repeat_interleave(repeats), labels.repeat_interleave(repeats)
+
+
+def stack_features(features: Sequence[Tensor], dtype: torch.dtype, shape: tuple[int, int]) -> dict[str, Tensor]:
+    """Pad features (T, N, d) of several media to `video_features` (V, Tmax, N, d) with `video_mask` (V, Tmax)."""
+    longest = max((len(video) for video in features), default=0)
+    patches = tuple(features[0].shape[1:]) if features else shape
+    stacked = torch.zeros(len(features), longest, *patches, dtype=dtype)
+    mask = torch.zeros(len(features), longest, dtype=torch.bool)
+    for row, video in enumerate(features):
+        stacked[row, : len(video)] = video
+        mask[row, : len(video)] = True
+    return {"video_features": stacked, "video_mask": mask}
+
+
+def pad_id(tokenizer: Any) -> int:
+    """Padding token of the LLM: its own, else the unknown token (Vicuna), else the end token."""
+    candidates = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id)
+    return next(token for token in candidates if token is not None)
+
+
+def prompt_encoder(tokenizer: Any, max_tokens: int) -> Callable[[list[str]], Mapping[str, Tensor]]:
+    """Text-encoder tokeniser for a list of prompts: right padding, longer prompts lose their left end."""
+    tokenizer.truncation_side = "left"
+
+    def encode(prompts: list[str]) -> Mapping[str, Tensor]:
+        return tokenizer(prompts, padding="longest", truncation=True, max_length=max_tokens, return_tensors="pt")
+
+    return encode

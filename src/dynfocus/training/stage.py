@@ -1,0 +1,242 @@
+"""One training stage from records and features to a finished checkpoint.
+
+    alignment      init: the backbones folder; plain_guided; the model is built from its pretrained parts
+    instruction    init: a stage-1 checkpoint; imgsp_v1
+
+Rolling checkpoints live in `work` and survive a kill; the next start goes on from the newest whole one,
+to the same losses.
+The finished model is written in `work` and renamed to `out`:
+config, weights and processor files, `trainer_state.json`, `log.csv`, `coverage.json`, `tensorboard/`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import PrinterCallback, TrainingArguments, set_seed
+from transformers.utils.logging import disable_progress_bar
+
+from dynfocus.config.schema import Config, Stage
+from dynfocus.training import checkpoints, memory
+from dynfocus.training.artefact import save_artefact
+from dynfocus.training.callbacks import CompleteMarker, LiveLine, TensorBoard
+from dynfocus.training.contract import MAX_GRADIENT_NORM, Plan, deepspeed_config, make_plan
+from dynfocus.training.data import (
+    Collator,
+    Coverage,
+    EpochSampler,
+    Samples,
+    Store,
+    load_mixture,
+    prompt_encoder,
+    readable,
+)
+from dynfocus.training.processes import barrier, is_main, join_processes
+from dynfocus.training.templates import Template
+from dynfocus.training.trainer import StageTrainer
+
+StageName = Literal["alignment", "instruction"]
+TEMPLATES: dict[str, Template] = {"alignment": "plain_guided", "instruction": "imgsp_v1"}
+KEPT_CHECKPOINTS = 2
+MOST_LOADERS = 8
+# Queries and a short question: tokens of the text encoder per frame and prompt.
+TEXT_ENCODER_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: which stage of which run, with what seed, from where to where."""
+
+    config: Config
+    run: str
+    stage: StageName
+    seed: int
+    data_dir: Path
+    features_dir: Path
+    init: Path
+    out: Path
+    work: Path
+
+    @property
+    def settings(self) -> Stage:
+        return getattr(self.config, self.stage)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.bfloat16 if self.settings.precision == "bf16" else torch.float32
+
+    @property
+    def title(self) -> str:
+        return f"{self.stage} {self.run} seed {self.seed}"
+
+
+def train_stage(
+    config: Config,
+    run: str,
+    stage: StageName,
+    seed: int,
+    data_dir: Path,
+    features_dir: Path,
+    init: Path,
+    out: Path,
+    work: Path,
+) -> None:
+    """Train a stage, or go on with it, and write the finished model to `out`.
+
+    Args:
+        config: resolved configuration of the run; `run`: its name, for the live line.
+        data_dir, features_dir: folders that hold one folder per set.
+        init: backbones folder (alignment) or stage-1 checkpoint (instruction).
+        out: folder of the finished model, replaced as a whole.
+        work: folder of the rolling checkpoints, on the file system of `out`; emptied at the end.
+
+    Raises:
+        UserError: settings that do not divide, too little data or memory, missing files.
+    """
+    paths = (Path(path) for path in (data_dir, features_dir, init, out, work))
+    job = Job(config, run, stage, seed, *paths)
+    world = join_processes(config.hardware)
+    set_seed(seed)
+    disable_progress_bar()
+    model, processor = load_model(job)
+    samples, coverage = _samples(job, processor)
+    plan = make_plan(job.settings, len(samples), world)
+    _prepare_work(job, samples, plan)
+    trainer = _trainer(job, model, processor, samples, plan)
+    newest = checkpoints.newest_complete(job.work)
+    if is_main():
+        _announce(job, plan, samples, coverage, newest)
+    trainer.train(resume_from_checkpoint=None if newest is None else str(newest))
+    save_artefact(trainer, processor, coverage, job.out, job.work)
+    barrier()
+
+
+def load_model(job: Job) -> tuple[Any, Any]:
+    """The network with the stage's trainable parts, and its processor."""
+    if job.stage == "alignment":
+        from dynfocus.network.build import build_model
+
+        model, processor = build_model(job.config, job.init)
+        model = model.to(job.dtype)
+    else:
+        from dynfocus.network import DynFocusForConditionalGeneration, DynFocusProcessor
+
+        model = DynFocusForConditionalGeneration.from_pretrained(job.init, dtype=job.dtype)
+        processor = DynFocusProcessor.from_pretrained(job.init)
+    model.set_trainable(set(job.settings.trainable))
+    if job.settings.gradient_checkpointing:
+        # Newer transformers call it activation checkpointing.
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable()
+    return model, processor
+
+
+def _samples(job: Job, processor: Any) -> tuple[Samples, dict[str, Coverage]]:
+    from dynfocus.features import FeatureStore
+
+    settings = job.settings
+    stores: Mapping[str, Store] = {name: FeatureStore(job.features_dir / name) for name in settings.datasets}
+    entries = load_mixture(settings.datasets, job.data_dir, settings.max_rounds)
+    entries, coverage = readable(entries, stores, settings.min_coverage)
+    template = TEMPLATES[job.stage]
+    return Samples(entries, stores, processor.tokenizer, template, settings.max_text_tokens, job.seed), coverage
+
+
+def _prepare_work(job: Job, samples: Samples, plan: Plan) -> None:
+    """Bind the work folder to this training and clear what a kill or another training left in it."""
+    if is_main():
+        identity = {
+            "stage": job.stage,
+            "settings": job.settings.model_dump(exclude={"micro_batch", "zero_stage", "save_steps"}),
+            "network": job.config.network.model_dump(),
+            "seed": job.seed,
+            "samples": samples.digest(),
+            "init": checkpoints.folder_state(job.init),
+        }
+        layout = {"processes": plan.world, "micro_batch": plan.micro_batch, "zero_stage": job.settings.zero_stage}
+        if checkpoints.claim(job.work, identity, layout):
+            print(f"{job.title}: {job.work} belonged to other settings or data; starting at step 0", file=sys.stderr)
+        checkpoints.remove_incomplete(job.work)
+    barrier()
+
+
+def _trainer(job: Job, model: Any, processor: Any, samples: Samples, plan: Plan) -> StageTrainer:
+    settings = job.settings
+    lengths = samples.lengths(model.num_visual_tokens)
+    if job.config.hardware.device == "cuda":
+        memory.check_device(model, settings, plan, _heaviest(job, samples, lengths))
+    collator = Collator(
+        processor.tokenizer,
+        prompt_encoder(processor.qformer_tokenizer, job.config.backbones.qformer.max_text_tokens),
+        model.num_visual_tokens,
+        job.dtype,
+        samples.feature_shape(),
+    )
+    trainer = StageTrainer(
+        model=model,
+        args=_arguments(job, plan),
+        train_dataset=samples,
+        data_collator=collator,
+        order=EpochSampler(len(samples), plan.global_batch, job.seed, lengths if settings.group_by_length else None),
+        callbacks=[CompleteMarker(), LiveLine(job.title), TensorBoard(job.work / "tensorboard")],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _arguments(job: Job, plan: Plan) -> TrainingArguments:
+    settings, hardware = job.settings, job.config.hardware
+    cpu = hardware.device == "cpu"
+    return TrainingArguments(
+        output_dir=str(job.work),
+        max_steps=plan.max_steps,
+        per_device_train_batch_size=plan.micro_batch,
+        gradient_accumulation_steps=plan.accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=plan.warmup_steps,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=MAX_GRADIENT_NORM,
+        optim="adamw_torch",
+        bf16=settings.precision == "bf16",
+        deepspeed=deepspeed_config(settings, plan, hardware.device),
+        use_cpu=cpu,
+        seed=job.seed,
+        data_seed=job.seed,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_steps=settings.save_steps,
+        save_total_limit=KEPT_CHECKPOINTS,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_num_workers=0 if cpu else min(MOST_LOADERS, hardware.threads),
+        dataloader_pin_memory=not cpu,
+    )
+
+
+def _heaviest(job: Job, samples: Samples, lengths: list[int]) -> memory.Load:
+    """The load of the longest sample, which decides whether a step fits."""
+    longest = max(range(len(samples)), key=lengths.__getitem__)
+    prompts = max(1, len(samples[longest]["tokens"].prompts))
+    return memory.Load(lengths[longest], prompts * samples.frames(longest), TEXT_ENCODER_TOKENS)
+
+
+def _announce(
+    job: Job, plan: Plan, samples: Samples, coverage: Mapping[str, Coverage], newest: Path | None
+) -> None:
+    """Say what is about to run: data, division of the batch, and the step it starts from."""
+    for name, share in coverage.items():
+        if share.readable < share.total:
+            print(f"{job.title}: {name} {share.readable} of {share.total} samples readable", file=sys.stderr)
+    start = "" if newest is None else f", resuming from {newest.name}"
+    print(
+        f"{job.title}: {len(samples)} samples, {plan.max_steps} steps of {plan.global_batch} = "
+        f"{plan.world} processes x {plan.micro_batch} x {plan.accumulation}, ZeRO-{job.settings.zero_stage}{start}",
+        file=sys.stderr,
+    )

@@ -1,0 +1,108 @@
+"""Hugging Face's Trainer with this project's sampler, loss and log."""
+
+from __future__ import annotations
+
+import resource
+import time
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import Trainer
+
+from dynfocus.training.data import EpochSampler
+from dynfocus.training.templates import IGNORE
+
+GIB = 2**30
+
+
+class StageTrainer(Trainer):
+    """Trainer of one stage.
+
+    * Samples come in the order of an `EpochSampler`.
+    * The loss is the mean over all answer tokens of the global batch, however the batch is divided.
+    * Every log entry carries cumulative `samples` and `tokens` (LLM tokens, padding not counted), `seconds` and
+      `tokens_per_second` of the step, and `peak_memory_gib` of the main process (device memory on cuda).
+    """
+
+    def __init__(self, *args: Any, order: EpochSampler, **kwargs: Any) -> None:
+        super().__init__(*args, compute_loss_func=mean_answer_loss, **kwargs)
+        self.model_accepts_loss_kwargs = False
+        self.order = order
+        self._step_tokens = 0
+        self._step_start: float | None = None
+        connector = [name for part in ("projectors", "dpe_cce") for name in self.model.parts()[part]]
+        parameters = dict(self.model.named_parameters())
+        self._connector = [parameters[name] for name in connector if parameters[name].requires_grad]
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
+        return self.order
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Loss of a micro batch; every connector parameter takes part in it.
+
+        A batch of images or of text leaves parts of the connector unused. A zero gradient for them keeps the gradient
+        reductions of all processes alike, and the optimizer's moments the same for any number of processes.
+        """
+        if self._step_start is None:
+            self._step_start = time.perf_counter()
+        self._step_tokens += int(inputs["attention_mask"].sum())
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        loss = loss + 0.0 * sum(parameter.sum() for parameter in self._connector)
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            logs |= self._progress()
+        super().log(logs, start_time)
+
+    def _progress(self) -> dict[str, float]:
+        """Counts and rates of the step that ends now, over all processes."""
+        now = time.perf_counter()
+        seconds, self._step_start = now - (self._step_start or now), now
+        tokens, self._step_tokens = self._over_processes(self._step_tokens), 0
+        before = next((entry["tokens"] for entry in reversed(self.state.log_history) if "tokens" in entry), 0)
+        return {
+            "samples": self.state.global_step * self.order.global_batch,
+            "tokens": before + tokens,
+            "tokens_per_second": round(tokens / seconds, 1),
+            "seconds": round(seconds, 4),
+            "peak_memory_gib": round(peak_memory() / GIB, 3),
+        }
+
+    def _over_processes(self, value: int) -> int:
+        if not dist.is_initialized() or dist.get_world_size() == 1:
+            return value
+        total = torch.tensor(value, device=self.args.device)
+        dist.all_reduce(total)
+        return int(total)
+
+
+def mean_answer_loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+    """Cross-entropy of the next token, summed over answer tokens and divided by their number in the global batch.
+
+    Args:
+        outputs: of the network, `logits` (B, S, vocabulary); `labels`: (B, S), `IGNORE` outside the answers.
+        num_items_in_batch: answer tokens of the whole optimizer step; None: those of `labels`.
+    """
+    targets = labels[:, 1:].flatten()
+    logits = outputs.logits[:, :-1].flatten(0, 1)
+    chosen = targets != IGNORE
+    total = cross_entropy(logits[chosen].float(), targets[chosen], reduction="sum")
+    count = chosen.sum() if num_items_in_batch is None else num_items_in_batch
+    return total / torch.as_tensor(count, device=total.device).clamp(min=1)
+
+
+def peak_memory() -> int:
+    """Highest memory use so far in bytes: of the device on cuda, of the process elsewhere."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

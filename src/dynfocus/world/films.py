@@ -1,0 +1,98 @@
+"""Short films with known ground truth: what is on screen, when, and what it does.
+
+A film is a row of *scenes*. A scene has a place and one big *actor* that idles through it; for
+a few seconds the actor acts, and for a moment a handful of small *things* appear. So most
+frames repeat each other, the sketch of a film (places, actors) is in any of its frames, and its
+details (colours and shapes of the small things, how many, when) are in very few.
+
+Everything is drawn uniformly and independently, so a question's answer cannot be guessed from
+its words: a blind guesser stays at chance.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+COLORS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black")
+SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "diamond", "heart")
+PLACES = ("beach", "forest", "street", "desert", "snow", "cave")
+ACTIONS = ("jumps", "grows", "blinks", "rolls")
+NUMBERS = ("one", "two", "three", "four")
+MOMENTS = ("start", "middle", "end")
+
+SCENE_SECONDS = 12
+EVENT_SECONDS = 3
+MOMENT_STARTS = (0, 4, 8)
+"""First second of an event at the start, in the middle and at the end of a scene."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Something coloured with a shape; `big` things are actors. `cell` is (row, column) on a 3 × 3 board."""
+
+    color: str
+    shape: str
+    big: bool
+    cell: tuple[int, int]
+
+    @property
+    def name(self) -> str:
+        return f"{self.color} {self.shape}"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """`SCENE_SECONDS` in one place: the actor acts at one moment, the things show up at another."""
+
+    place: str
+    actor: Thing
+    action: str
+    action_moment: str
+    things: tuple[Thing, ...]
+    show_moment: str
+
+
+@dataclass(frozen=True)
+class Film:
+    """Scenes one after the other; `seed` fixes everything else, camera noise included."""
+
+    seed: int
+    scenes: tuple[Scene, ...]
+
+    @property
+    def seconds(self) -> int:
+        return SCENE_SECONDS * len(self.scenes)
+
+    def things(self) -> list[Thing]:
+        """All actors and things, in order of appearance."""
+        return [thing for scene in self.scenes for thing in (scene.actor, *scene.things)]
+
+
+def moment_seconds(moment: str) -> tuple[int, int]:
+    """First and last + 1 second of an event within its scene."""
+    start = MOMENT_STARTS[MOMENTS.index(moment)]
+    return start, start + EVENT_SECONDS
+
+
+def make_scene(rng: random.Random, place: str, shapes: list[str]) -> Scene:
+    """A scene whose actor and things have the given shapes, first the actor's; 1 to 4 things."""
+    cells = [(row, column) for row in range(3) for column in range(3) if (row, column) != (1, 1)]
+    rng.shuffle(cells)
+    actor = Thing(rng.choice(COLORS), shapes[0], True, (1, 1))
+    things = tuple(
+        Thing(rng.choice(COLORS), shape, False, cell) for shape, cell in zip(shapes[1:], cells, strict=False)
+    )
+    action_moment, show_moment = rng.sample(MOMENTS, 2)
+    return Scene(place, actor, rng.choice(ACTIONS), action_moment, things, show_moment)
+
+
+def make_film(seed: int, scenes: int = 1) -> Film:
+    """The film of a seed. Shapes are distinct within a scene; places are distinct in a film while they last."""
+    rng = random.Random(f"film-{seed}")
+    places = [place for _ in range(-(-scenes // len(PLACES))) for place in rng.sample(PLACES, len(PLACES))]
+    made = []
+    for index in range(scenes):
+        count = rng.randint(1, len(NUMBERS))
+        made.append(make_scene(rng, places[index], rng.sample(SHAPES, count + 1)))
+    return Film(seed, tuple(made))

@@ -1,0 +1,139 @@
+"""Films as pixels: (frames, H, W, 3) uint8 arrays and H.264 mp4 files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import numpy as np
+
+from dynfocus.world.films import SCENE_SECONDS, Film, Scene, Thing, moment_seconds
+
+RGB = {
+    "red": (214, 32, 38),
+    "green": (36, 150, 52),
+    "blue": (36, 74, 210),
+    "yellow": (244, 222, 40),
+    "purple": (142, 44, 166),
+    "orange": (246, 138, 24),
+    "white": (252, 252, 252),
+    "black": (12, 12, 12),
+}
+GROUND = {
+    "beach": ((168, 200, 214), (206, 190, 150)),
+    "forest": ((148, 168, 150), (96, 118, 92)),
+    "street": ((172, 176, 186), (116, 116, 122)),
+    "desert": ((206, 188, 164), (188, 148, 116)),
+    "snow": ((186, 196, 212), (216, 222, 228)),
+    "cave": ((84, 78, 92), (110, 96, 98)),
+}
+"""Sky and ground colour of each place: muted, so that no thing hides in it."""
+
+BIG, SMALL = 0.34, 0.17
+"""Side of an actor and of a thing, as shares of the frame."""
+
+
+def star_radius(angle: np.ndarray, outer: float = 0.98, inner: float = 0.42) -> np.ndarray:
+    """Distance from the center to the border of a five-pointed star, by angle from the upward tip."""
+    half = np.pi / 5
+    offset = abs((angle + half) % (2 * half) - half)
+    return outer * inner * np.sin(half) / (outer * np.sin(offset) + inner * np.sin(half - offset))
+
+
+@lru_cache(maxsize=512)
+def shape_mask(shape: str, size: int) -> np.ndarray:
+    """Coverage (size, size) in [0, 1] of a shape, 4 × 4 supersampled."""
+    axis = (np.arange(4 * size) + 0.5) / (2 * size) - 1
+    x, y = np.meshgrid(axis, axis)
+    radius, angle = np.hypot(x, y), np.arctan2(x, -y)
+    inside = {
+        "circle": radius < 0.95,
+        "square": np.maximum(abs(x), abs(y)) < 0.82,
+        "triangle": (y < 0.85) & (abs(x) < (y + 0.95) * 0.53),
+        "star": radius < star_radius(angle),
+        "cross": ((abs(x) < 0.3) | (abs(y) < 0.3)) & (np.maximum(abs(x), abs(y)) < 0.95),
+        "ring": (radius < 0.95) & (radius > 0.55),
+        "diamond": abs(x) * 1.3 + abs(y) < 0.97,
+        "heart": (x**2 + (y * 1.05 - 0.1 + 0.62 * np.sqrt(abs(x))) ** 2 < 0.78),
+    }[shape]
+    return inside.reshape(size, 4, size, 4).mean(axis=(1, 3)).astype(np.float32)
+
+
+def background(place: str, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Sky over ground with a rough texture, (size, size, 3) float."""
+    sky, ground = (np.array(color, dtype=np.float32) for color in GROUND[place])
+    horizon = int(size * rng.uniform(0.35, 0.55))
+    canvas = np.empty((size, size, 3), dtype=np.float32)
+    canvas[:horizon], canvas[horizon:] = sky, ground
+    coarse = rng.normal(0, 7, (8, 8)).repeat(-(-size // 8), 0).repeat(-(-size // 8), 1)[:size, :size]
+    return canvas + coarse[:, :, None]
+
+
+def draw(canvas: np.ndarray, shape: str, color: str, center: tuple[float, float], size: int) -> None:
+    """Paint one shape onto the canvas, clipped at its border; center is (row, column) in pixels."""
+    top, left = round(center[0] - size / 2), round(center[1] - size / 2)
+    rows = slice(max(top, 0), min(top + size, canvas.shape[0]))
+    columns = slice(max(left, 0), min(left + size, canvas.shape[1]))
+    alpha = shape_mask(shape, size)[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    canvas[rows, columns] += alpha[:, :, None] * (np.array(RGB[color], dtype=np.float32) - canvas[rows, columns])
+
+
+def place_actor(actor: Thing, action: str, phase: float | None, size: int) -> tuple[tuple[float, float], int] | None:
+    """Center and size of the actor at `phase` of its action (None: idle); None while it is out of sight."""
+    row, column, side = size * 0.5, size * 0.5, size * BIG
+    if phase is None:
+        return (row, column), round(side)
+    if action == "jumps":
+        row -= size * 0.3 * np.sin(np.pi * phase)
+    elif action == "rolls":
+        column += size * 0.33 * np.sin(2 * np.pi * phase)
+    elif action == "grows":
+        side *= 1 + 0.9 * np.sin(np.pi * phase)
+    elif int(phase * 6) % 2 == 0:
+        return None
+    return (row, column), max(4, round(side))
+
+
+def scene_frames(scene: Scene, size: int, rate: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Frames (size, size, 3) uint8 of a scene at `rate` frames a second."""
+    still = background(scene.place, size, rng)
+    jitter = {thing: rng.uniform(-0.05, 0.05, 2) for thing in scene.things}
+    act, show = moment_seconds(scene.action_moment), moment_seconds(scene.show_moment)
+    for index in range(SCENE_SECONDS * rate):
+        second = index / rate
+        canvas = still.copy()
+        phase = (second - act[0]) / (act[1] - act[0]) if act[0] <= second < act[1] else None
+        where = place_actor(scene.actor, scene.action, phase, size)
+        if where is not None:
+            draw(canvas, scene.actor.shape, scene.actor.color, *where)
+        if show[0] <= second < show[1]:
+            for thing in scene.things:
+                center = ((np.array(thing.cell) + 0.5) / 3 * 1.06 - 0.03 + jitter[thing]) * size
+                draw(canvas, thing.shape, thing.color, tuple(center), round(size * SMALL))
+        canvas += rng.normal(0, 2, canvas.shape[:2])[:, :, None]
+        yield canvas.clip(0, 255).astype(np.uint8)
+
+
+def film_frames(film: Film, size: int, rate: int) -> Iterator[np.ndarray]:
+    """All frames of a film; the film's seed fixes texture and noise."""
+    rng = np.random.default_rng(film.seed)
+    for scene in film.scenes:
+        yield from scene_frames(scene, size, rate, rng)
+
+
+def write_mp4(path: Path, frames: Iterator[np.ndarray], rate: int) -> None:
+    """Encode frames (H, W, 3) uint8 as H.264 in an mp4 file; single-threaded, so that bytes repeat."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = None
+        for array in frames:
+            if stream is None:
+                stream = container.add_stream("libx264", rate=rate)
+                stream.height, stream.width = array.shape[:2]
+                stream.pix_fmt = "yuv444p"
+                stream.codec_context.thread_count = 1
+                stream.options = {"preset": "veryfast", "crf": "18"}
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(array, format="rgb24")))
+        container.mux(stream.encode())

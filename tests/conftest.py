@@ -1,0 +1,33 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dynfocus.config import Config, load_config
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# One thread keeps toy models fast and their sums in one order; set before anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the repository."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def mini_config() -> Config:
+    """The default profile."""
+    return load_config([REPOSITORY / "config" / "mini.yaml"])
+
+
+@pytest.fixture(scope="session")
+def paper_config() -> Config:
+    """The paper's profile."""
+    return load_config([REPOSITORY / "config" / "paper.yaml"])

@@ -1,0 +1,65 @@
+"""Verdicts on values and on directions."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from dynfocus.config import load_config
+from dynfocus.reporting.results import Gap, Measured
+from dynfocus.reporting.verdicts import Verdict, judge_direction, judge_obstacle, judge_value, scale_obstacle
+
+
+def measured(value: float, half: float) -> Measured:
+    return Measured(value, value - half, value + half, 100, (0,), (value,), ("results/scores/dynfocus/seed-0.json",))
+
+
+@pytest.mark.parametrize(
+    ("paper", "verdict"),
+    [
+        (60.0, Verdict.REPLICATES),
+        (62.0, Verdict.REPLICATES),
+        (62.1, Verdict.WITHIN_NOISE),
+        (62.8, Verdict.WITHIN_NOISE),  # 2 * sqrt 2 = 2.83
+        (62.9, Verdict.DIFFERS),
+        (57.0, Verdict.DIFFERS),
+    ],
+)
+def test_value_against_the_interval_60_plus_minus_2(paper, verdict):
+    assert judge_value(paper, measured(60.0, 2.0), "") == verdict
+
+
+def test_small_scale_never_judges_values():
+    assert judge_value(60.0, measured(60.0, 2.0), "generated films") == Verdict.OTHER_SCALE
+
+
+@pytest.mark.parametrize(("paper", "ours"), [(60.0, None), (60.0, Gap("missing", "")), (None, measured(60.0, 2.0))])
+def test_nothing_to_compare_is_not_attempted(paper, ours):
+    assert judge_value(paper, ours, "") == Verdict.NOT_ATTEMPTED
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "seeds", "verdict"),
+    [
+        (0.1, 3.0, 3, Verdict.REPLICATES),
+        (-0.1, 3.0, 3, Verdict.WITHIN_NOISE),
+        (-3.0, -0.1, 3, Verdict.DIFFERS),
+        (0.1, 3.0, 2, Verdict.NOT_ATTEMPTED),
+        (-math.inf, math.inf, 1, Verdict.NOT_ATTEMPTED),
+    ],
+)
+def test_direction(low, high, seeds, verdict):
+    assert judge_direction(low, high, seeds) == verdict
+
+
+def test_mini_is_another_scale_and_paper_is_not():
+    assert scale_obstacle(load_config([Path("config/mini.yaml")]))
+    paper = load_config([Path("config/paper.yaml")])
+    assert scale_obstacle(paper) == ""
+    assert judge_obstacle(paper, "msvd_qa") == ""
+
+
+def test_rule_judge_is_another_scale_only_for_judged_sets():
+    config = load_config([Path("config/paper.yaml")], ["evaluation.judge.kind=rule"])
+    assert judge_obstacle(config, "msvd_qa")
+    assert judge_obstacle(config, "video_mme") == ""

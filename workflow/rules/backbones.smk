@@ -1,0 +1,71 @@
+# The three pretrained parts: trained here at mini scale, fetched at paper scale.
+
+
+rule prepare_clip:
+    input:
+        data=clip_data,
+    output:
+        "<backbones>/clip/manifest.json",
+    log:
+        "<logs>/prepare_clip.log",
+    benchmark:
+        "<benchmarks>/prepare_clip.tsv"
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        gpu=ON_GPU,
+    params:
+        config=RESOLVED,
+        settings=step_settings("prepare_clip"),
+    message:
+        "Preparing the visual encoder (CLIP)"
+    shell:
+        "dynfocus prepare-clip --config {params.config} 2>&1 | tee {log}"
+
+
+rule prepare_llm:
+    input:
+        data=llm_data,
+    output:
+        "<backbones>/llm/manifest.json",
+    log:
+        "<logs>/prepare_llm.log",
+    benchmark:
+        "<benchmarks>/prepare_llm.tsv"
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        gpu=ON_GPU,
+    params:
+        config=RESOLVED,
+        settings=step_settings("prepare_llm"),
+    message:
+        "Preparing the language model"
+    shell:
+        "dynfocus prepare-llm --config {params.config} 2>&1 | tee {log}"
+
+
+rule prepare_qformer:
+    input:
+        clip="<backbones>/clip/manifest.json",
+        data=qformer_data,
+    output:
+        "<backbones>/qformer/manifest.json",
+    log:
+        "<logs>/prepare_qformer.log",
+    benchmark:
+        "<benchmarks>/prepare_qformer.tsv"
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        gpu=ON_GPU,
+    params:
+        config=RESOLVED,
+        settings=step_settings("prepare_qformer"),
+    message:
+        "Preparing the text encoder (Q-Former)"
+    shell:
+        "dynfocus prepare-qformer --config {params.config} 2>&1 | tee {log}"

@@ -1,0 +1,200 @@
+# The configuration of this run and the functions that rules call; no rules here.
+import os
+import sys
+from pathlib import Path
+
+from dynfocus.config.jobs import Jobs
+from dynfocus.config.load import load_config, overrides_of
+from dynfocus.errors import UserError
+from dynfocus.hardware import require_gpus
+from dynfocus.provenance import NAME as MANIFEST
+
+
+def stop(error):
+    """End the run with one line, without a traceback."""
+    sys.exit(f"dynfocus: {error}")
+
+
+try:
+    JOBS = Jobs.load(load_config(workflow.configfiles, list(overrides_of(workflow.config_settings.config))))
+except UserError as error:
+    stop(error)
+
+# Written before the first job; commands read this copy, so an edit during a run changes nothing.
+RESOLVED = str(JOBS.layout.config)
+THREADS = JOBS.config.hardware.threads
+ON_GPU = int(JOBS.config.hardware.device == "cuda")
+TRAINING_GPUS = JOBS.config.hardware.gpus * ON_GPU
+
+# Every job finds the commands of this environment, shows progress at once, and hashes alike.
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+    PYTHONUNBUFFERED="1",
+    PYTHONHASHSEED="0",
+)
+
+
+def below_root(path):
+    return str(Path(JOBS.config.root, path))
+
+
+# Paths of what jobs read. A manifest stands for the folder that it is in.
+
+
+def manifests(folders):
+    return [str(folder / MANIFEST) for folder in folders]
+
+
+def data_of(sets):
+    return manifests(JOBS.layout.data / name for name in sets)
+
+
+def features_of(shards):
+    return [str(JOBS.layout.feature_shard(*shard)) for shard in shards]
+
+
+def checkpoints_of(pairs):
+    return manifests(JOBS.layout.instruction(run, seed) for run, seed in pairs)
+
+
+def scores_of(pairs):
+    return [str(JOBS.layout.scores(run, seed)) for run, seed in pairs]
+
+
+def clip_data(wildcards):
+    return data_of(JOBS.backbone_datasets("clip"))
+
+
+def llm_data(wildcards):
+    return data_of(JOBS.backbone_datasets("llm"))
+
+
+def qformer_data(wildcards):
+    return data_of(JOBS.backbone_datasets("qformer"))
+
+
+def alignment_data(wildcards):
+    run, _ = JOBS.alignment(wildcards.key)
+    return data_of(JOBS.run(run).alignment.datasets)
+
+
+def alignment_features(wildcards):
+    run, _ = JOBS.alignment(wildcards.key)
+    return features_of(JOBS.training_shards(run, "alignment"))
+
+
+def instruction_start(wildcards):
+    """The stage-1 checkpoint, or the backbones for a run that has no connector to align."""
+    if JOBS.has_alignment(wildcards.run):
+        return manifests([JOBS.layout.alignment(JOBS.alignment_key(wildcards.run, int(wildcards.seed)))])
+    return manifests(JOBS.layout.backbones / name for name in ("llm", "qformer"))
+
+
+def instruction_data(wildcards):
+    return data_of(JOBS.run(wildcards.run).instruction.datasets)
+
+
+def instruction_features(wildcards):
+    return features_of(JOBS.training_shards(wildcards.run, "instruction"))
+
+
+def answer_checkpoint(wildcards):
+    return checkpoints_of([(JOBS.weights_run(wildcards.run), wildcards.seed)])
+
+
+def benchmark_data(wildcards):
+    return data_of(JOBS.benchmarks(wildcards.run))
+
+
+def benchmark_features(wildcards):
+    return features_of(JOBS.benchmark_shards(wildcards.run))
+
+
+def answers_of(wildcards):
+    total = JOBS.run(wildcards.run).evaluation.shards
+    return [str(JOBS.layout.answers(wildcards.run, wildcards.seed, shard, total)) for shard in range(total)]
+
+
+def item_notebook(wildcards):
+    return f"notebooks/{JOBS.item(wildcards.item).notebook}"
+
+
+def item_scores(wildcards):
+    return scores_of(JOBS.item_evaluations(wildcards.item))
+
+
+def item_checkpoints(wildcards):
+    return checkpoints_of(JOBS.item_checkpoints(wildcards.item))
+
+
+def item_data(wildcards):
+    return data_of(JOBS.item_datasets(wildcards.item))
+
+
+def targets():
+    """The report, and what the items without a notebook of their own need."""
+    needs = [str(JOBS.layout.report), *scores_of(JOBS.evaluations)]
+    for item in JOBS.items:
+        needs += checkpoints_of(JOBS.item_checkpoints(item)) + data_of(JOBS.item_datasets(item))
+    return list(dict.fromkeys(needs))
+
+
+# The settings that a job depends on; it runs again when they change.
+
+
+def step_settings(step):
+    return JOBS.settings(step)
+
+
+def alignment_settings(wildcards):
+    run, _ = JOBS.alignment(wildcards.key)
+    return JOBS.run_settings(run, "train_alignment")
+
+
+def instruction_settings(wildcards):
+    return JOBS.run_settings(wildcards.run, "train_instruction")
+
+
+def answer_settings(wildcards):
+    return JOBS.run_settings(wildcards.run, "answer_questions")
+
+
+def judge_settings(wildcards):
+    return JOBS.run_settings(wildcards.run, "judge_answers")
+
+
+def score_settings(wildcards):
+    return JOBS.run_settings(wildcards.run, "score_answers")
+
+
+def run_benchmarks(wildcards):
+    return JOBS.benchmarks(wildcards.run)
+
+
+def alignment_runs(wildcards, input):
+    """For the message; a parameter that takes `input` starts no job when it changes, as when a run joins."""
+    return ", ".join(JOBS.alignment_runs(wildcards.key))
+
+
+def item_settings(wildcards):
+    return JOBS.item_settings(wildcards.item)
+
+
+# Before the first job and after the last one.
+
+
+def check_machine():
+    """Stop before anything runs where this machine must have GPUs and has not."""
+    if workflow.local_exec:
+        try:
+            require_gpus(JOBS.config, TRAINING_GPUS)
+        except UserError as error:
+            stop(error)
+
+
+def print_summary():
+    """The headline table and the path of the report."""
+    if JOBS.layout.report.is_file():
+        from dynfocus.reporting.headline import headline
+
+        print(f"\n{headline(JOBS.config, JOBS.layout.root)}\nReport: {JOBS.layout.report.resolve()}")

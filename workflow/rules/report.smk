@@ -1,0 +1,51 @@
+# Tables and figures by notebooks, and the page that holds them all.
+
+
+rule execute_notebook:
+    input:
+        notebook=item_notebook,
+        scores=item_scores,
+        checkpoints=item_checkpoints,
+        data=item_data,
+    output:
+        notebook="<results>/notebooks/{item}.ipynb",
+        page="<results>/notebooks/{item}.html",
+    log:
+        "<logs>/execute_notebook/{item}.log",
+    benchmark:
+        "<benchmarks>/execute_notebook/{item}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=0,
+    params:
+        config=RESOLVED,
+        settings=item_settings,
+    message:
+        "Executing the notebook of {wildcards.item}: {params.settings[title]}"
+    shell:
+        "dynfocus execute-notebook --config {params.config} --item {wildcards.item} 2>&1 | tee {log}"
+
+
+rule render_report:
+    input:
+        pages=expand("<results>/notebooks/{item}.html", item=JOBS.notebooks),
+    output:
+        "<results>/report.html",
+    log:
+        "<logs>/render_report.log",
+    benchmark:
+        "<benchmarks>/render_report.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=0,
+    params:
+        config=RESOLVED,
+        shown=list(JOBS.items),
+    message:
+        "Rendering {output}"
+    shell:
+        "dynfocus render-report --config {params.config} 2>&1 | tee {log}"
