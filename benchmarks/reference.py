@@ -1,6 +1,6 @@
 """The kernels as a reader of the paper would write them: loops, one-hot tensors, pairwise broadcasts.
 
-Nothing here is clever. The tests compare the network's kernels with these functions in fp64; `benchmarks/kernels.py`
+Nothing here is clever. The tests compare the network's kernels with these functions in fp64; `benchmarks/measure_kernels.py`
 times them in fp32. One sample at a time, the input's type throughout, ties to the lower index.
 """
 

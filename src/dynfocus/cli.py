@@ -10,17 +10,20 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from dynfocus.config.experiments import require_known
 from dynfocus.config.jobs import Jobs
 from dynfocus.config.load import load_config
+from dynfocus.config.schema import DATASETS
 from dynfocus.config.slices import hash_of
 from dynfocus.errors import UserError
 from dynfocus.hardware import require_gpus
+from dynfocus.locking import only_one
 from dynfocus.provenance import content_of, record, verify
 
 app = typer.Typer(
@@ -89,6 +92,7 @@ def prepare_data(
     Example: dynfocus prepare-data --dataset msvd_qa
     """
     jobs = load_jobs(config, overrides)
+    require_known("--dataset", [dataset], DATASETS, "training set or benchmark")
     if jobs.config.datasets == "ledger":
         raise UserError(
             f"prepare-data {dataset}: the real sets have no download yet; put the official files below "
@@ -168,6 +172,7 @@ def extract_features(
     Example: dynfocus extract-features --dataset webvid_cap --shard 0 --num-shards 4
     """
     jobs = load_jobs(config, overrides)
+    require_known("--dataset", [dataset], DATASETS, "training set or benchmark")
     require_gpus(jobs.config, 1)
     from dynfocus.features import extract
 
@@ -252,7 +257,8 @@ def answer_questions(
     out = layout.answers(run, seed, shard, total)
     benchmarks = jobs.benchmarks(run)
     answering = jobs.run_settings(run, "answer_questions")
-    with record(
+    key = hash_of([answering, content_of(checkpoint)])
+    making = record(
         out,
         command="answer-questions",
         settings=answering | {"benchmarks": benchmarks},
@@ -260,7 +266,8 @@ def answer_questions(
         modules=["dynfocus.evaluation", "dynfocus.network"],
         seed=seed,
         device=settings.hardware.device,
-    ):
+    )
+    with only_one(layout.lock("answers", f"{key}-{shard}-of-{total}"), f"answer-questions of {run}"), making:
         answer_shard(
             settings,
             run,
@@ -272,7 +279,7 @@ def answer_questions(
             layout.data,
             layout.features,
             out,
-            layout.work("answers", hash_of([answering, content_of(checkpoint)])),
+            layout.work("answers", key),
         )
 
 
@@ -342,8 +349,6 @@ def execute_notebook(
     """
     jobs = load_jobs(config, overrides)
     notebook = jobs.item(item).notebook
-    if notebook is None:
-        raise UserError(f"execute-notebook {item}: the item has no `notebook` in {jobs.config.experiments}")
     from dynfocus.reporting.notebooks import execute
 
     layout = jobs.layout
@@ -384,7 +389,7 @@ def export_config_docs(
 def _backbone(jobs: Jobs, name: str) -> Iterator[Path]:
     """The folder of a backbone, with a manifest once the body has filled it."""
     out = jobs.layout.backbones / name
-    inputs = [jobs.layout.data / dataset for dataset in jobs.backbone_datasets(name)]
+    inputs = [Path(file) for file in jobs.backbone_files(name)]
     if name == "qformer":
         inputs.append(jobs.layout.backbones / "clip")
     with record(
@@ -412,18 +417,19 @@ def _train(jobs: Jobs, stage: str, run: str, seed: int, init: Path, out: Path, k
     layout = jobs.layout
     work = layout.work(stage, key)
     started_from = [init / "llm", init / "qformer"] if init == layout.backbones else [init]
-    making = nullcontext()
-    if os.environ.get("RANK", "0") == "0":
-        making = record(
-            out,
-            command=f"train-{stage}",
-            settings=jobs.run_settings(run, f"train_{stage}"),
-            inputs=[*started_from, *(layout.feature_shard(*shard) for shard in jobs.training_shards(run, stage))],
-            modules=["dynfocus.training", "dynfocus.network", "dynfocus.datasets"],
-            seed=seed,
-            device=config.hardware.device,
-        )
-    with making:
+    with ExitStack() as held:
+        if os.environ.get("RANK", "0") == "0":
+            held.enter_context(only_one(layout.lock(stage, key), f"train-{stage} of {run}, seed {seed}"))
+            making = record(
+                out,
+                command=f"train-{stage}",
+                settings=jobs.run_settings(run, f"train_{stage}"),
+                inputs=[*started_from, *(layout.feature_shard(*shard) for shard in jobs.training_shards(run, stage))],
+                modules=["dynfocus.training", "dynfocus.network", "dynfocus.datasets"],
+                seed=seed,
+                device=config.hardware.device,
+            )
+            held.enter_context(making)
         train_stage(config, run, stage, seed, layout.data, layout.features, init, out, work)
 
 

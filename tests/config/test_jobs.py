@@ -119,8 +119,8 @@ def test_every_benchmark_of_every_item_is_scored(paper_jobs):
 def test_a_run_answers_the_union_of_its_items(with_experiments):
     runs = {"a": {"title": "A"}, "b": {"title": "B"}}
     tables = {
-        "one": {"title": "1", "runs": ["a"], "benchmarks": ["msvd_qa"]},
-        "two": {"title": "2", "runs": ["a", "b"], "benchmarks": ["mlvu", "msvd_qa"]},
+        "one": {"title": "1", "notebook": "n.ipynb", "runs": ["a"], "benchmarks": ["msvd_qa"]},
+        "two": {"title": "2", "notebook": "n.ipynb", "runs": ["a", "b"], "benchmarks": ["mlvu", "msvd_qa"]},
     }
     jobs = with_experiments(runs, tables)
     assert jobs.benchmarks("a") == ["msvd_qa", "mlvu"]
@@ -137,7 +137,7 @@ def test_borrowed_weights_are_not_trained(with_experiments):
         "a": {"title": "A", "network": {"fusion": "concat"}},
         "b": {"title": "B", "weights": "a", "network": {"event_prototypes": 3}},
     }
-    jobs = with_experiments(runs, {"one": {"title": "1", "runs": ["b"], "benchmarks": ["mlvu"]}})
+    jobs = with_experiments(runs, {"one": {"title": "1", "notebook": "n.ipynb", "runs": ["b"], "benchmarks": ["mlvu"]}})
     assert jobs.weights_run("b") == "a"
     assert jobs.run("b").network.fusion == "concat"
     assert jobs.run("b").network.event_prototypes == 3
@@ -157,8 +157,16 @@ def test_blind_starts_from_the_backbones(paper_jobs):
         ({"a": {"title": "A", "netwrk": {}}}, {}, ["runs.a.netwrk", "unknown key"]),
         ({"a": {"title": "A", "weights": "aa"}}, {}, ["runs.a.weights", "no run is named aa"]),
         ({"A b": {"title": "A"}}, {}, ["lower-case"]),
-        ({"a": {"title": "A"}}, {"t": {"title": "T", "runs": ["b"]}}, ["tables.t.runs", "no run is named b"]),
-        ({"a": {"title": "A"}}, {"t": {"title": "T", "benchmarks": ["msvd"]}}, ["tables.t.benchmarks.0", "'msvd'"]),
+        (
+            {"a": {"title": "A"}},
+            {"t": {"title": "T", "notebook": "n.ipynb", "runs": ["b"]}},
+            ["tables.t.runs", "no run is named b"],
+        ),
+        (
+            {"a": {"title": "A"}},
+            {"t": {"title": "T", "notebook": "n.ipynb", "benchmarks": ["msvd"]}},
+            ["tables.t.benchmarks.0", "'msvd'"],
+        ),
         ({"a": {"title": "A"}, "b": {"title": "B", "weights": "a", "alignment": {"epochs": 2}}}, {}, ["runs.b"]),
     ],
 )

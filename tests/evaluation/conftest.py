@@ -10,10 +10,10 @@ import pytest
 
 from dynfocus.config.schema import Config, Evaluation, Hardware, Judge, Stage
 from dynfocus.evaluation.answer import VideoProblem, answer_batches, plan_batches
-from dynfocus.evaluation.benchmarks import benchmark
+from dynfocus.evaluation.benchmarks import benchmark, load_questions
 from dynfocus.evaluation.judge import judge_answers
 from dynfocus.evaluation.lines import write_lines
-from dynfocus.evaluation.score import load_questions, score_run
+from dynfocus.evaluation.score import score_run
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -50,7 +50,11 @@ def msvd_qa(folder: Path, videos: int = 3, each: int = 2) -> None:
 
 
 def activitynet_qa(folder: Path) -> None:
-    rows = [("abcdefghijk", 3, "is it day", "yes"), ("abcdefghijk", 4, "what colour is it", "red"), ("v_bcdefghij", 0, "what is done", "run")]
+    rows = [
+        ("abcdefghijk", 3, "is it day", "yes"),
+        ("abcdefghijk", 4, "what colour is it", "red"),
+        ("v_bcdefghij", 0, "what is done", "run"),
+    ]
     ids = [f"v_{name}_{number}" for number, (name, *_) in enumerate(rows)]
     write(
         folder / "test_q.json",

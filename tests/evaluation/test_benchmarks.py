@@ -8,8 +8,7 @@ import official_files
 import pytest
 
 from dynfocus.errors import UserError
-from dynfocus.evaluation.benchmarks import BENCHMARKS, benchmark
-from dynfocus.evaluation.score import load_questions
+from dynfocus.evaluation.benchmarks import BENCHMARKS, benchmark, load_questions
 
 NAMES = tuple(BENCHMARKS)
 

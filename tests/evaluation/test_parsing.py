@@ -105,7 +105,14 @@ def test_option_letter(reply, letter):
 
 @pytest.mark.parametrize(
     ("reply", "letter"),
-    [("F", "F"), ("(E) Fraud", "E"), ("The answer is F.", "F"), ("Best Option: (E)", "E"), ("Fog", "F"), ("Floods", None)],
+    [
+        ("F", "F"),
+        ("(E) Fraud", "E"),
+        ("The answer is F.", "F"),
+        ("Best Option: (E)", "E"),
+        ("Fog", "F"),
+        ("Floods", None),
+    ],
 )
 def test_letters_reach_f_where_there_are_six_options(reply, letter):
     assert parsing.option_letter(reply, SIX) == letter
@@ -170,7 +177,15 @@ def test_lvbench_cleaning_helper(reply, letter):
 
 @pytest.mark.parametrize(
     ("reply", "hit"),
-    [("B) foo", True), ("(B) foo", True), ("B", True), ("The answer is (B)", True), ("B.", False), (" B", False), ("b", False)],
+    [
+        ("B) foo", True),
+        ("(B) foo", True),
+        ("B", True),
+        ("The answer is (B)", True),
+        ("B.", False),
+        (" B", False),
+        ("b", False),
+    ],
 )
 def test_mlvu_official_reads_before_the_first_bracket_or_all(reply, hit):
     assert (parsing.mlvu_official(reply) == "B") is hit
@@ -184,7 +199,13 @@ def test_videohallucer_official_lets_a_reply_with_both_words_hit_both():
 
 @pytest.mark.parametrize(
     ("reply", "letter"),
-    [("A", "A"), ("B. because", "B"), ("The answer is C.", "C"), ("The answer is C. The answer is D.", None), ("(A)", None)],
+    [
+        ("A", "A"),
+        ("B. because", "B"),
+        ("The answer is C.", "C"),
+        ("The answer is C. The answer is D.", None),
+        ("(A)", None),
+    ],
 )
 def test_scienceqa_official(reply, letter):
     assert parsing.scienceqa_official(reply) == letter

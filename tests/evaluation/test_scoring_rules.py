@@ -102,7 +102,9 @@ def mlvu_marks(item):
         "mlvu_sub_scene": ("score_accuracy", "score_relevance"),
         "mlvu_summary": ("score_completeness", "score_reliability"),
     }[item.criterion]
-    reply = "{" + ", ".join(f"'{name}': {mark}" for name, mark in zip(names, marks, strict=True)) + ", 'total_score': 9}"
+    reply = (
+        "{" + ", ".join(f"'{name}': {mark}" for name, mark in zip(names, marks, strict=True)) + ", 'total_score': 9}"
+    )
     return "ok", dict(zip(names, marks, strict=True)), reply
 
 
@@ -110,7 +112,10 @@ def test_mlvu_m_avg_is_macro_over_tasks_and_differs_from_micro(tmp_path):
     official_files.mlvu(tmp_path, {"1_plotQA": 4})
     # plotQA: 1 of 4 right; the six other choice tasks: their one question right
     record = scored(
-        "mlvu", tmp_path, lambda q: "A" if q.question_id in ("1_plotQA/0", "1_plotQA/1", "1_plotQA/2") else "B", mlvu_marks
+        "mlvu",
+        tmp_path,
+        lambda q: "A" if q.question_id in ("1_plotQA/0", "1_plotQA/1", "1_plotQA/2") else "B",
+        mlvu_marks,
     )
     assert value(record, "m_avg") == pytest.approx((25 + 6 * 100) / 7)
     assert value(record, "m_avg_micro") == pytest.approx(100 * 7 / 10)
@@ -308,9 +313,7 @@ def test_vcg_released_consistency_shows_question_1_twice_and_both_answers(tmp_pa
 def test_a_vcg_pair_is_unanswered_when_one_of_its_answers_is(run_scores, tmp_path):
     folder = tmp_path / "vcg_bench"
     official_files.vcg_bench(folder)
-    record = run_scores(
-        "vcg_bench", folder, lambda q: q.gold, broken={"Test_Videos/v_abcdefghijk.mp4": "unreadable"}
-    )
+    record = run_scores("vcg_bench", folder, lambda q: q.gold, broken={"Test_Videos/v_abcdefghijk.mp4": "unreadable"})
     assert record["coverage"]["answered"] == 8 and record["coverage"]["total"] == 16
     assert record["failures"]["unreadable"] == 8
     assert value(record, "score") == 5.0

@@ -134,7 +134,9 @@ def test_dpc_knn_scales_with_its_distances():
     """δ of x·a is a² δ, and ρ of x·a is ρ to the power a²."""
     x = torch.randn(1, 30, 10)
     _, _, rho, delta = reference.dpc_knn(2 * x[0].double(), 5, 4)
-    torch.testing.assert_close(cluster(2 * x, 5, "dpc_knn", 4).importance[0].double(), rho * delta, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        cluster(2 * x, 5, "dpc_knn", 4).importance[0].double(), rho * delta, rtol=1e-5, atol=1e-6
+    )
     _, _, small_rho, small_delta = reference.dpc_knn(x[0].double(), 5, 4)
     torch.testing.assert_close(rho, small_rho**4)
     torch.testing.assert_close(delta, 4 * small_delta)

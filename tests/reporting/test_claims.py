@@ -1,14 +1,16 @@
 """Direction claims: paired over seeds, sweeps by their optimum."""
 
+import json
+
 import pytest
-from conftest import score_record
+from score_files import score_record
 
 from dynfocus.reporting.claims import (
+    judge_claim,
+    judge_claims,
     paired_interval,
     prefer_more_seeds,
     read_outcomes,
-    test_claim as judge_claim,
-    test_claims as judge_claims,
     write_outcomes,
 )
 from dynfocus.reporting.register import Claim, load_claims
@@ -105,3 +107,23 @@ def test_stored_outcomes_with_more_seeds_are_shown(scores, tmp_path):
     write_outcomes(many, "mini", tmp_path / "claims.json")
     assert prefer_more_seeds(one, read_outcomes(tmp_path / "claims.json", "mini")) == many
     assert prefer_more_seeds(one, read_outcomes(tmp_path / "claims.json", "paper")) == one
+
+
+def test_one_seed_has_the_interval_of_its_videos(scores):
+    root = scores(runs([75.0], [50.0]))
+    for run, right in (("dynfocus", 3), ("kmeans", 2)):
+        lines = [
+            {
+                "benchmark": "msvd_qa", "sample_id": str(number), "question_ids": [str(number)],
+                "video": f"{number}.mp4",
+                "status": "ok", "values": {"accuracy": float(number < right), "score": 0.0}, "groups": {},
+                "unparsed": False, "predicted": None, "correct": None, "replies": [""],
+            }
+            for number in range(4)
+        ]  # fmt: skip
+        path = root / f"results/scores/{run}/seed-0.samples.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    outcome = judge_claim(Results(root, (0,)), pair())
+    assert outcome.low is None
+    assert outcome.video_low == 0.0 and 25.0 < outcome.video_high <= 75.0  # one of four videos differs
+    assert outcome.verdict == "not attempted"

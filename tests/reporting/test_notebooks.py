@@ -1,18 +1,16 @@
 """Notebook sources: parameterised, short, without outputs; a run gives a page that needs no network."""
 
-import re
 from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import score_record
+from score_files import LOADED, score_record
 
 from dynfocus.config import load_config
 from dynfocus.errors import UserError
 from dynfocus.reporting.notebooks import execute
 
 SOURCES = sorted(Path("notebooks").glob("*.ipynb"))
-LOADED = re.compile(r"""<(?:script|link|iframe|object|embed)\b|(?:src|srcset)\s*=\s*["'](?!data:)|@import|url\((?!["']?data:)""")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
@@ -48,7 +46,9 @@ def test_an_error_in_a_cell_names_notebook_and_line(tmp_path):
     source = tmp_path / "broken.ipynb"
     nbformat.write(notebook, source)
     config = load_config([Path("config/mini.yaml")])
-    with pytest.raises(UserError, match=r'broken.ipynb.*raise ValueError\("no such table"\).*ValueError: no such table'):
+    with pytest.raises(
+        UserError, match=r'broken.ipynb.*raise ValueError\("no such table"\).*ValueError: no such table'
+    ):
         execute("broken", config, tmp_path, tmp_path / "out.ipynb", tmp_path / "out.html", notebook=source)
     assert not (tmp_path / "out.ipynb").exists() and not (tmp_path / "out.html").exists()
 

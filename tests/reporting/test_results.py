@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from conftest import score_record
+from score_files import score_record
 
 from dynfocus.errors import UserError
 from dynfocus.reporting.results import Gap, Measured, Results, join_seeds
@@ -66,5 +66,5 @@ def test_a_group_is_read_by_its_label(scores):
 def test_a_broken_score_file_is_named(scores, content):
     root = scores([score_record("msvd_qa", "dynfocus", 0, {"accuracy": 61.0})])
     (root / "results/scores/dynfocus/seed-0.json").write_text(content)
-    with pytest.raises(UserError, match="seed-0.json"):
+    with pytest.raises(UserError, match=r"seed-0\.json"):
         Results(root, (0,)).get("dynfocus", "msvd_qa", "accuracy")

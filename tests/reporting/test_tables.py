@@ -5,7 +5,7 @@ import io
 import json
 
 import pytest
-from conftest import score_record
+from score_files import score_record
 
 from dynfocus.reporting.export import to_csv, to_latex, to_markdown, write_tables
 from dynfocus.reporting.page import table_html

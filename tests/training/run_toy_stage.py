@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from toy_network import install, toy_config
+from toy_network import ToyNetwork, modules, toy_config
 
 
 def kill_at(rank: int, step: int, where: str) -> None:
@@ -31,13 +31,14 @@ def kill_at(rank: int, step: int, where: str) -> None:
 
 
 def main() -> None:
-    install()
+    sys.modules |= modules()
     root, stage, out, changes = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), json.loads(sys.argv[4])
+    ToyNetwork.noise = changes.pop("noise", ToyNetwork.noise)
     if len(sys.argv) > 5:
         kill_at(int(sys.argv[5]), int(sys.argv[6]), sys.argv[7] if len(sys.argv) > 7 else "step")
     from dynfocus.training.stage import train_stage
 
-    init = root / "backbones" if stage == "alignment" else root / "alignment"
+    init = root / "alignment" if (root / "alignment").exists() and stage == "instruction" else root / "backbones"
     config = toy_config(root, **changes)
     train_stage(config, "toy", stage, 0, root / "data", root / "features", init, out, root / "work" / out.name)
 

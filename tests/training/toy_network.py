@@ -1,26 +1,26 @@
 """A toy network, processor, feature store and data set with the interfaces that training uses.
 
-`install()` puts them in place of `dynfocus.network` and `dynfocus.features`, so that the tests here depend on training alone.
+`modules()` puts them in place of `dynfocus.network` and `dynfocus.features`, so that these tests depend on training
+alone.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import sys
 import types
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from dynfocus.config.schema import Config, Hardware, Stage
 
 PATCHES, WIDTH = 4, 8
-WORDS = "red blue green ball cube cone rolls stops turns left right first then last is the a what colour how many 0 1 2 3"
+WORDS = "red blue green ball cube cone rolls stops turns left right first then last is the a what colour how many"
 
 
 def llama_tokenizer() -> PreTrainedTokenizerFast:
@@ -30,7 +30,10 @@ def llama_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     corpus = [WORDS, "USER: ASSISTANT: The answer is A. There are several options: A chat between a curious user"] * 20
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
     tokenizer.train_from_iterator(corpus, trainers.BpeTrainer(vocab_size=420, special_tokens=special))
+    # Llama's own: no pre-tokenizer; no piece of its vocabulary crosses a word boundary.
+    tokenizer.pre_tokenizer = None
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", tokenizer.token_to_id("<s>"))]
     )
@@ -43,17 +46,30 @@ def prompt_tokenizer() -> PreTrainedTokenizerFast:
     """A word-level tokenizer in place of the text encoder's."""
     vocabulary = {"[PAD]": 0, "[UNK]": 1, **{word: 2 + index for index, word in enumerate(WORDS.split())}}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    from tokenizers.pre_tokenizers import Whitespace
-
-    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
 
 
 class ToyProcessor:
-    """Both tokenizers, saved as two folders."""
+    """Both tokenizers, saved as two folders; `tokens_per_frame` visual tokens per frame."""
 
-    def __init__(self, tokenizer, qformer_tokenizer):
+    def __init__(self, tokenizer, qformer_tokenizer, tokens_per_frame=2):
         self.tokenizer, self.qformer_tokenizer = tokenizer, qformer_tokenizer
+        self.tokens_per_frame = tokens_per_frame
+        self.image_token_id = tokenizer.convert_tokens_to_ids("<image>")
+
+    def expand(self, ids, frames):
+        assert ids.count(self.image_token_id) == len(frames)
+        count = iter(frames)
+        return [
+            token
+            for one in ids
+            for token in [one] * (self.tokens_per_frame * next(count) if one == self.image_token_id else 1)
+        ]
+
+    def encode_prompts(self, prompts):
+        encoded = self.qformer_tokenizer(prompts, padding="longest", return_tensors="pt")
+        return {"prompt_input_ids": encoded.input_ids, "prompt_attention_mask": encoded.attention_mask}
 
     def save_pretrained(self, folder):
         self.tokenizer.save_pretrained(Path(folder) / "llm")
@@ -67,6 +83,8 @@ class ToyProcessor:
 
 class ToyNetwork(LlamaForCausalLM):
     """A tiny Llama whose media slots hold projected frame means; noise in training stands for the perturbed Top-K."""
+
+    noise = 0.01
 
     def __init__(self, config):
         super().__init__(config)
@@ -89,13 +107,20 @@ class ToyNetwork(LlamaForCausalLM):
                 self.get_parameter(name).requires_grad_(part in parts)
 
     def forward(
-        self, input_ids, attention_mask, video_features, video_mask, prompt_input_ids, prompt_attention_mask, prompt_video
+        self,
+        input_ids,
+        attention_mask,
+        video_features=None,
+        video_mask=None,
+        prompt_input_ids=None,
+        prompt_attention_mask=None,
+        prompt_video=None,
     ):
         embeddings = self.model.embed_tokens(input_ids)
-        if len(prompt_video):
+        if prompt_video is not None:
             asked = self.selector(prompt_input_ids).mul(prompt_attention_mask[..., None]).sum(1)
             frames = video_features.mean(2)[prompt_video] + asked[:, None]
-            frames = frames + 0.01 * torch.randn_like(frames) * self.training
+            frames = frames + self.noise * torch.randn_like(frames) * self.training
             tokens = self.projector(frames).repeat_interleave(2, dim=1)
             tokens = tokens[video_mask[prompt_video].repeat_interleave(2, dim=1)]
             slots = input_ids == self.config.image_token_id
@@ -134,15 +159,16 @@ class ToyStore:
         return torch.arange(len(self.tensors[name]))
 
 
-def install() -> None:
-    """Register the toys as `dynfocus.network` and `dynfocus.features`."""
+def modules() -> dict[str, types.ModuleType]:
+    """The toys as modules in place of `dynfocus.network` and `dynfocus.features`, for `sys.modules`."""
     network = types.ModuleType("dynfocus.network")
+    network.DynFocusConfig = LlamaConfig
     network.DynFocusForConditionalGeneration, network.DynFocusProcessor = ToyNetwork, ToyProcessor
     build = types.ModuleType("dynfocus.network.build")
     build.build_model = build_model
     features = types.ModuleType("dynfocus.features")
     features.FeatureStore = ToyStore
-    sys.modules |= {"dynfocus.network": network, "dynfocus.network.build": build, "dynfocus.features": features}
+    return {"dynfocus.network": network, "dynfocus.network.build": build, "dynfocus.features": features}
 
 
 def write_world(root: Path, films: int = 24, missing: int = 0) -> None:
@@ -153,7 +179,10 @@ def write_world(root: Path, films: int = 24, missing: int = 0) -> None:
     generator = torch.Generator().manual_seed(0)
     names = [f"{number:03d}" for number in range(films)]
     colours = ("red", "blue", "green")
-    features = {f"videos/p/{n}.mp4": torch.randn(1 + i % 4, PATCHES, WIDTH, generator=generator) for i, n in enumerate(names)}
+    features = {
+        f"videos/p/{name}.mp4": torch.randn(1 + index % 4, PATCHES, WIDTH, generator=generator)
+        for index, name in enumerate(names)
+    }
     kept = dict(list(features.items())[missing:])
     for folder in ("webvid_cap", "webvid_qa"):
         (root / "features" / folder).mkdir(parents=True)

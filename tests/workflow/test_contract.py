@@ -17,6 +17,9 @@ from typer.main import get_command
 
 import dynfocus
 from dynfocus.cli import app
+from dynfocus.config.schema import DATASETS
+from dynfocus.datasets.registry import TRAINING_SETS
+from dynfocus.evaluation.benchmarks import BENCHMARKS
 
 DIRECTIVES = ("input", "output", "log", "benchmark", "threads", "resources", "params", "message", "conda", "shell")
 WITHOUT_RULE = {"resolve-config", "export-config-docs"}
@@ -126,6 +129,10 @@ def test_environment_yml_follows_the_lock(repository, export_environment):
 def test_lock_names_no_machine(repository):
     lock = (repository / "requirements.lock").read_text()
     assert not re.search(r"://|@ |file:", lock)
+
+
+def test_configuration_names_every_set_that_has_a_reader():
+    assert set(DATASETS) == {*TRAINING_SETS, *BENCHMARKS}
 
 
 @pytest.mark.parametrize("module", ["dynfocus.cli", "dynfocus.config.jobs", "dynfocus.provenance"])

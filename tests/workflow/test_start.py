@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 
 
 def test_paper_profile_lists_every_run(project, repository):
@@ -21,7 +26,7 @@ def test_configfile_replaces_the_default_profile_and_further_files_merge(project
     jobs = project.planned("--configfile", "config/dummy.yaml", "more.yaml")
     assert "Stage 2, instruction tuning of lazy, seed 7" in jobs
     assert not [job for job in jobs if "seed 0" in job]
-    assert project.planned("--configfile", "config/smoke.yaml", "--config", "items=[main]") != []
+    assert project.planned("--configfile", "config/smoke.yaml", "--config", "items=[main]", "runs=[all]") != []
 
 
 def test_mistake_is_one_line_and_a_failure(project):
@@ -32,11 +37,10 @@ def test_mistake_is_one_line_and_a_failure(project):
     assert lines == ["dynfocus: command line: seed: unknown key; the nearest valid key is seeds"]
 
 
-def test_nested_override_reaches_the_commands(project):
+def test_nested_override_reaches_the_jobs(project):
     done = project.snakemake("-n", "--config", "instruction={learning_rate: slow}")
     assert "command line: instruction.learning_rate" in done.stderr
-    project.build("--config", "evaluation={judge: {max_tokens: 5}}")
-    assert "max_tokens: 5" in (project.folder / "out" / "config.yaml").read_text()
+    assert "Judging the answers of lazy, seed 0" in project.planned("--config", "evaluation={judge: {max_tokens: 5}}")
 
 
 def test_gpu_profile_without_a_gpu_stops_before_the_first_job(project):
@@ -47,4 +51,20 @@ def test_gpu_profile_without_a_gpu_stops_before_the_first_job(project):
     assert "Traceback" not in done.stderr
     assert "hardware.device is cuda with 2 GPUs, this machine offers 0" in done.stderr
     assert not (project.folder / "gpu").exists()
-    assert not list((project.folder / ".snakemake").glob("locks/*"))
+
+
+def test_second_run_in_one_folder_is_refused_and_a_killed_one_is_not_in_the_way(project):
+    rules = project.folder / "workflow" / "rules" / "train.smk"
+    rules.write_text(rules.read_text().replace("touch {output} && :", "touch started && sleep 300 #"))
+    command = [sys.executable, "-m", "snakemake", "--config", "seeds=[5]", "runs=[blind]"]
+    first = subprocess.Popen(command, cwd=project.folder, stderr=subprocess.DEVNULL, start_new_session=True)
+    while not (project.folder / "started").exists():
+        assert first.poll() is None
+        time.sleep(0.1)
+    second = project.snakemake("--config", "seeds=[6]", "runs=[blind]")
+    assert second.returncode != 0
+    assert f"dynfocus: a run in this folder: still running as process {first.pid}" in second.stderr
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    rules.write_text(rules.read_text().replace("sleep 300 #", "touch {output} #"))
+    project.build("--config", "seeds=[5]", "runs=[blind]")

@@ -3,7 +3,7 @@
 
 rule prepare_clip:
     input:
-        data=clip_data,
+        backbone_inputs("clip"),
     output:
         "<backbones>/clip/manifest.json",
     log:
@@ -26,7 +26,7 @@ rule prepare_clip:
 
 rule prepare_llm:
     input:
-        data=llm_data,
+        backbone_inputs("llm"),
     output:
         "<backbones>/llm/manifest.json",
     log:
@@ -49,8 +49,8 @@ rule prepare_llm:
 
 rule prepare_qformer:
     input:
+        backbone_inputs("qformer"),
         clip="<backbones>/clip/manifest.json",
-        data=qformer_data,
     output:
         "<backbones>/qformer/manifest.json",
     log:

@@ -7,6 +7,7 @@ from dynfocus.config.jobs import Jobs
 from dynfocus.config.load import load_config, overrides_of
 from dynfocus.errors import UserError
 from dynfocus.hardware import require_gpus
+from dynfocus.locking import acquire
 from dynfocus.provenance import NAME as MANIFEST
 
 
@@ -61,16 +62,8 @@ def scores_of(pairs):
     return [str(JOBS.layout.scores(run, seed)) for run, seed in pairs]
 
 
-def clip_data(wildcards):
-    return data_of(JOBS.backbone_datasets("clip"))
-
-
-def llm_data(wildcards):
-    return data_of(JOBS.backbone_datasets("llm"))
-
-
-def qformer_data(wildcards):
-    return data_of(JOBS.backbone_datasets("qformer"))
+def backbone_inputs(name):
+    return JOBS.backbone_files(name)
 
 
 def alignment_data(wildcards):
@@ -119,24 +112,17 @@ def item_notebook(wildcards):
     return f"notebooks/{JOBS.item(wildcards.item).notebook}"
 
 
-def item_scores(wildcards):
-    return scores_of(JOBS.item_evaluations(wildcards.item))
-
-
-def item_checkpoints(wildcards):
-    return checkpoints_of(JOBS.item_checkpoints(wildcards.item))
-
-
-def item_data(wildcards):
-    return data_of(JOBS.item_datasets(wildcards.item))
-
-
-def targets():
-    """The report, and what the items without a notebook of their own need."""
-    needs = [str(JOBS.layout.report), *scores_of(JOBS.evaluations)]
-    for item in JOBS.items:
-        needs += checkpoints_of(JOBS.item_checkpoints(item)) + data_of(JOBS.item_datasets(item))
-    return list(dict.fromkeys(needs))
+def item_inputs(wildcards):
+    """Everything that the page of an item is made from."""
+    item = wildcards.item
+    clip = [JOBS.layout.backbones / "clip"] if "clip" in JOBS.item(item).reads else []
+    return [
+        *scores_of(JOBS.item_evaluations(item)),
+        *checkpoints_of(JOBS.item_checkpoints(item)),
+        *data_of(JOBS.item_datasets(item)),
+        *features_of(JOBS.item_shards(item)),
+        *manifests(clip),
+    ]
 
 
 # The settings that a job depends on; it runs again when they change.
@@ -183,13 +169,16 @@ def item_settings(wildcards):
 # Before the first job and after the last one.
 
 
-def check_machine():
-    """Stop before anything runs where this machine must have GPUs and has not."""
-    if workflow.local_exec:
-        try:
+def begin():
+    """Stop where this machine lacks the GPUs or another run is active; else fix the configuration of this run."""
+    global LOCK
+    try:
+        if workflow.local_exec:
             require_gpus(JOBS.config, TRAINING_GPUS)
-        except UserError as error:
-            stop(error)
+        LOCK = acquire(Path(".snakemake/run.lock"), "a run in this folder")
+    except UserError as error:
+        stop(error)
+    JOBS.write_resolved()
 
 
 def print_summary():

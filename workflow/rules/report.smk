@@ -4,9 +4,7 @@
 rule execute_notebook:
     input:
         notebook=item_notebook,
-        scores=item_scores,
-        checkpoints=item_checkpoints,
-        data=item_data,
+        made=item_inputs,
     output:
         notebook="<results>/notebooks/{item}.ipynb",
         page="<results>/notebooks/{item}.html",
@@ -30,7 +28,7 @@ rule execute_notebook:
 
 rule render_report:
     input:
-        pages=expand("<results>/notebooks/{item}.html", item=JOBS.notebooks),
+        pages=expand("<results>/notebooks/{item}.html", item=JOBS.items),
     output:
         "<results>/report.html",
     log:

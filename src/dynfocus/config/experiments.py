@@ -49,16 +49,14 @@ class Item(Section):
     """One table or figure of the report."""
 
     title: str = Field(description="Heading in the report.")
-    notebook: str | None = Field(
-        None, description="File in notebooks/ that makes it; none: its scores are made, no page."
-    )
+    notebook: str = Field(description="File in notebooks/ that makes it.")
     runs: list[Name] = Field([], description="Runs it shows.")
     benchmarks: list[Benchmark] = Field([], description="Benchmarks it shows.")
     datasets: list[TrainingSet] = Field([], description="Training sets it shows.")
     seeds: list[int] = Field([], description="Training seeds it averages over; empty: those of the profile.")
-    reads: list[Literal["scores", "checkpoints", "data"]] = Field(
+    reads: list[Literal["scores", "checkpoints", "data", "features", "clip"]] = Field(
         ["scores"],
-        description="What its notebook reads: `scores` of the runs, their `checkpoints`, `data` of the sets.",
+        description="What it reads: `scores`, `checkpoints` of the runs, `data`, `features` of the sets, `clip`.",
     )
 
 

@@ -16,12 +16,6 @@ from dynfocus.config.schema import Config
 from dynfocus.config.slices import Slice, alignment_key, instruction_key, settings_of
 from dynfocus.errors import UserError
 
-BACKBONE_DATASETS = {
-    "clip": ("webvid_cap", "llava_cc3m"),
-    "llm": ("webvid_cap", "llava_cc3m"),
-    "qformer": ("webvid_cap", "llava_cc3m"),
-}
-
 
 @dataclass(frozen=True, eq=False)
 class Jobs:
@@ -46,11 +40,6 @@ class Jobs:
         """The report items to build, in the order of the file."""
         chosen = self.config.items
         return {name: item for name, item in self.experiments.tables.items() if "all" in chosen or name in chosen}
-
-    @cached_property
-    def notebooks(self) -> list[str]:
-        """The report items that a notebook makes."""
-        return [name for name, item in self.items.items() if item.notebook]
 
     def item(self, name: str) -> Item:
         require_known("item", [name], self.experiments.tables, "report item")
@@ -84,7 +73,14 @@ class Jobs:
 
     def item_datasets(self, item: str) -> list[str]:
         """The training sets and benchmarks whose files an item reads."""
-        if "data" not in self.item(item).reads:
+        return self._item_sets(item, "data")
+
+    def item_shards(self, item: str) -> list[tuple[str, int, int]]:
+        """(set, shard, number of shards) of the features that an item reads."""
+        return self._shards(self._item_sets(item, "features"))
+
+    def _item_sets(self, item: str, kind: str) -> list[str]:
+        if kind not in self.item(item).reads:
             return []
         return [*self.item(item).datasets, *self.item_benchmarks(item)]
 
@@ -150,18 +146,16 @@ class Jobs:
         return self._alignments[key]
 
     def alignment_runs(self, key: str) -> list[str]:
-        """Every run that shares the stage-1 checkpoint `key`."""
+        """The runs made here that start stage 2 from the checkpoint `key`."""
         _, seed = self.alignment(key)
-        return [
-            run
-            for run in self.experiments.runs
-            if self.weights_run(run) == run and self.has_alignment(run) and self.alignment_key(run, seed) == key
-        ]
+        wanted = dict.fromkeys(self.weights_run(run) for item in self.items for run in self.item_runs(item))
+        return [run for run in wanted if self.has_alignment(run) and self.alignment_key(run, seed) == key]
 
-    def backbone_datasets(self, backbone: str) -> list[str]:
-        """Training sets that a mini backbone learns from; none where it is a download."""
-        trained = getattr(self.config.backbones, backbone).source == "train"
-        return list(BACKBONE_DATASETS[backbone]) if trained else []
+    def backbone_files(self, backbone: str) -> list[str]:
+        """The JSON file that describes a mini backbone; none for a published one."""
+        settings = getattr(self.config.backbones, backbone)
+        name = settings.model if backbone == "clip" else settings.name
+        return [name] if name.endswith(".json") else []
 
     def training_shards(self, run: str, stage: str) -> list[tuple[str, int, int]]:
         """(set, shard, number of shards) of the features that a stage of `run` reads."""

@@ -65,6 +65,10 @@ class Layout:
     def notebook(self, item: str, suffix: str) -> Path:
         return self.results / "notebooks" / f"{item}.{suffix}"
 
+    def lock(self, step: str, key: str) -> Path:
+        """The file whose lock the one process that works on a step holds."""
+        return self.root / "work" / "locks" / f"{step}-{key}.lock"
+
     def work(self, step: str, key: str) -> Path:
         """Unfinished work of a step that a kill must not lose; no rule declares it."""
         return self.root / "work" / step / key

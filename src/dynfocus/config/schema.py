@@ -8,7 +8,7 @@ validates as `Config`; a run of `config/experiments.yaml` is a difference on its
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -33,8 +33,10 @@ Benchmark = Literal[
     "video_mme",
     "lvbench",
     "mlvu",
+    "mlvu_test",
     "videohallucer",
 ]
+DATASETS: tuple[str, ...] = (*get_args(TrainingSet), *get_args(Benchmark))
 
 
 class Section(BaseModel):
@@ -52,6 +54,9 @@ class Video(Section):
     )
     capped_frames: Count = Field(200, description="Frames kept, evenly spread, of a video over `max_frames`.")
     image_size: Count = Field(224, description="Side of the square frame given to the visual encoder, in pixels.")
+    min_readable: Fraction = Field(
+        0.9, description="Share of a set's media that must be readable, else feature extraction stops."
+    )
 
     @model_validator(mode="after")
     def _cap_is_below_limit(self) -> Video:
@@ -67,8 +72,8 @@ class World(Section):
     train_films: Count = Field(320, description="Films of each training video set.")
     train_images: Count = Field(400, description="Still images of each image training set.")
     test_films: Count = Field(40, description="Films of each benchmark.")
-    frame_size: Count = Field(64, description="Width and height of a film in pixels.")
-    frame_rate: Count = Field(4, description="Frames per second of the mp4 file.")
+    frame_size: Count = Field(128, description="Width and height of a film in pixels.")
+    frame_rate: Count = Field(2, description="Frames per second of the mp4 file.")
 
 
 class ClipBackbone(Section):

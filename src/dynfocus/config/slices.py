@@ -16,10 +16,10 @@ from dynfocus.config.schema import Config
 Slice = dict[str, Any]
 
 DATA = ("datasets", "world")
-CLIP = (*DATA, "backbones.clip", "network.grid", "video.image_size")
-LLM = (*DATA, "backbones.llm")
+CLIP = ("world.seed", "backbones.clip", "video.image_size")
+LLM = ("world.seed", "backbones.llm")
 QFORMER = (*CLIP, "backbones.qformer")
-FEATURES = (*CLIP, "video", "feature_precision")
+FEATURES = (*DATA, *CLIP, "video", "feature_precision")
 ALIGNMENT = (*DATA, "video", "feature_precision", "backbones", "network", "alignment")
 INSTRUCTION = (*ALIGNMENT, "instruction")
 ANSWERS = (

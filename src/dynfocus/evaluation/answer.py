@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dynfocus.errors import UserError
-from dynfocus.evaluation.benchmarks import benchmark
+from dynfocus.evaluation.benchmarks import benchmark, load_questions
 from dynfocus.evaluation.lines import AppendOnly, write_lines
 from dynfocus.evaluation.questions import AnswerStatus, Question
-from dynfocus.evaluation.score import load_questions
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Config, Evaluation
@@ -87,7 +86,8 @@ def answer_shard(
         for question in load_questions(benchmark(name), data_dir)
     ]
     batches = shard_batches(plan_batches(questions, evaluation.batch_size), shard, num_shards)
-    settings = [run, seed, shard, num_shards, *_sampling(evaluation), _identity(checkpoint), _identity(features_dir)]
+    sources = [checkpoint, *(features_dir / benchmark(name).data_set for name in benchmarks)]
+    settings = [run, seed, shard, num_shards, *_sampling(evaluation), *map(_identity, sources)]
     unfinished = work / f"answers-{_fingerprint(batches, settings)}.jsonl"
     rows = answer_batches(batches, lambda: load_answerer(config, checkpoint, data_dir, features_dir, seed), unfinished)
     write_lines(out, sorted(rows, key=lambda row: (row["benchmark"], row["question_id"])))

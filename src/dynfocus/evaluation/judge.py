@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dynfocus.evaluation.benchmarks import benchmark
+from dynfocus.evaluation.benchmarks import benchmark, load_questions
 from dynfocus.evaluation.judges import rule
 from dynfocus.evaluation.judges.replies import read_marks
 from dynfocus.evaluation.lines import write_lines
 from dynfocus.evaluation.questions import JudgeItem, Verdict
 from dynfocus.evaluation.records import read_answers, require_complete, verdict_row
-from dynfocus.evaluation.score import load_questions
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Config, Judge

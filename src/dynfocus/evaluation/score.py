@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynfocus.errors import UserError
-from dynfocus.evaluation.benchmarks import Benchmark, benchmark
+from dynfocus.evaluation.benchmarks import Benchmark, benchmark, load_questions
 from dynfocus.evaluation.lines import read_lines, write_lines, write_text
 from dynfocus.evaluation.parsing import LETTERS
-from dynfocus.evaluation.questions import Answer, Metric, Question, Sample, Verdict
+from dynfocus.evaluation.questions import Answer, Metric, Sample, Verdict
 from dynfocus.evaluation.records import read_answers, read_verdicts, require_complete
 from dynfocus.evaluation.statistics import Comparison, Estimate, bounds, compare, estimate
 
@@ -64,18 +64,6 @@ def score_run(
 def samples_file(scores: Path) -> Path:
     """Where the per-sample lines of a score file lie."""
     return scores.with_suffix(".samples.jsonl")
-
-
-def load_questions(adapter: Benchmark, data_dir: Path) -> list[Question]:
-    """Questions of a benchmark; their ids must be unique."""
-    questions = adapter.load(data_dir / adapter.data_set)
-    twice = [key for key, count in Counter(question.question_id for question in questions).items() if count > 1]
-    if twice:
-        raise UserError(
-            f"{data_dir / adapter.data_set}: question id {twice[0]} occurs more than once "
-            f"({len(twice)} such ids); take the official annotation file"
-        )
-    return questions
 
 
 def judge_names(verdicts: Iterable[Verdict]) -> str | None:
@@ -140,7 +128,7 @@ def letter_shares(letters: Sequence[str | None], samples: Sequence[Sample]) -> d
     """Per cent of each letter among the letters found; None for a benchmark without options."""
     if all(sample.correct is None and sample.predicted is None for sample in samples):
         return None
-    counts = Counter(letter for letter in letters if letter is not None)
+    counts = Counter(letter for letter in letters if letter is not None and letter in LETTERS)
     total = sum(counts.values())
     return {letter: 100.0 * counts[letter] / total for letter in LETTERS if counts[letter]}
 

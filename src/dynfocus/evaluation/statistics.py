@@ -129,14 +129,17 @@ def _filled(sample: Sample, metric: Metric, value: float) -> Sample:
 def _table(samples: Sequence[Sample], metric: Metric, videos: Sequence[str]) -> _Table:
     """Sums and counts per part and video."""
     column = {video: index for index, video in enumerate(videos)}
-    labels = [sample.groups.get(metric.macro, ()) if metric.macro else ("",) for sample in samples]
-    parts = {label: index for index, label in enumerate(sorted({label for row in labels for label in row}))}
-    totals, counts = np.zeros((len(parts), len(videos))), np.zeros((len(parts), len(videos)))
-    for sample, row in zip(samples, labels, strict=True):
-        for label in row:
-            totals[parts[label], column[sample.cluster]] += sample.values[metric.value]
-            counts[parts[label], column[sample.cluster]] += 1
-    return _Table(totals, counts)
+    counted = [
+        (label, column[sample.cluster], sample.values[metric.value])
+        for sample in samples
+        for label in (sample.groups.get(metric.macro, ()) if metric.macro else ("",))
+    ]
+    parts = {label: index for index, label in enumerate(sorted({label for label, _, _ in counted}))}
+    cells = np.array([len(videos) * parts[label] + video for label, video, _ in counted])
+    shape = (len(parts), len(videos))
+    totals = np.bincount(cells, weights=[value for _, _, value in counted], minlength=shape[0] * shape[1])
+    counts = np.bincount(cells, minlength=shape[0] * shape[1]).astype(float)
+    return _Table(totals.reshape(shape), counts.reshape(shape))
 
 
 def _bootstrap(tables: Sequence[_Table], videos: int, draws: int, seed: str) -> list[np.ndarray]:
@@ -145,10 +148,16 @@ def _bootstrap(tables: Sequence[_Table], videos: int, draws: int, seed: str) -> 
     collected: list[list[np.ndarray]] = [[] for _ in tables]
     for start in range(0, draws, _DRAWS_AT_ONCE):
         size = min(_DRAWS_AT_ONCE, draws - start)
-        weights = generator.multinomial(videos, np.full(videos, 1 / videos), size=size).astype(float)
+        weights = _counts(generator, size, videos)
         for kept, table in zip(collected, tables, strict=True):
             kept.append(table.means(weights))
     return [np.concatenate(kept) if kept else np.empty(0) for kept in collected]
+
+
+def _counts(generator: np.random.Generator, draws: int, videos: int) -> np.ndarray:
+    """How often each of `videos` videos is drawn in each of `draws` resamples, (draws, V)."""
+    drawn = generator.integers(0, videos, size=(draws, videos)) + videos * np.arange(draws)[:, None]
+    return np.bincount(drawn.ravel(), minlength=draws * videos).reshape(draws, videos).astype(float)
 
 
 def _interval(resampled: np.ndarray) -> tuple[float, float]:

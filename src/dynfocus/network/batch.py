@@ -53,10 +53,10 @@ class Videos:
 
 @dataclass(frozen=True)
 class Prompts:
-    """Questions for the text encoder: tokens (Q, W), their mask (Q, W), and the video each one reads."""
+    """Questions for the text encoder: tokens (Q, W), their mask (Q, W; None: no padding), the video each one reads."""
 
     input_ids: Tensor
-    attention_mask: Tensor
+    attention_mask: Tensor | None
     video: tuple[int, ...]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ def build_model(
 ) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
     """The network of `config` with the pretrained LLM and text encoder of `backbones_dir`/llm and /qformer.
 
-    The connector's other parameters are new, drawn from torch's current seed. Raises UserError when a backbone is
+    Weights are fp32. The connector's other parameters are new, drawn from torch's current seed. Raises UserError when a backbone is
     missing or does not fit.
     """
     folder = Path(backbones_dir)
@@ -31,16 +32,16 @@ def build_model(
     for part in (llm_dir, qformer_dir):
         if not (part / "config.json").is_file():
             raise UserError(f"{part}: no config.json; make the backbone first")
-    llm = AutoModelForCausalLM.from_pretrained(llm_dir)
+    llm = AutoModelForCausalLM.from_pretrained(llm_dir, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(llm_dir)
     image_token_id = add_image_token(tokenizer)
     if len(tokenizer) > llm.get_input_embeddings().num_embeddings:
-        llm.resize_token_embeddings(len(tokenizer))
+        llm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     qformer_config = InstructBlipQFormerConfig.from_pretrained(qformer_dir)
     weights = text_encoder_weights(qformer_dir)
     model_config = DynFocusConfig.from_sections(
         config.network,
-        llm.config,
+        copy.deepcopy(llm.config),
         qformer_config,
         vision_width=weights["ln_vision.weight"].shape[0],
         num_query_tokens=weights["query_tokens"].shape[1],
@@ -50,12 +51,11 @@ def build_model(
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    model = DynFocusForConditionalGeneration(model_config)
-    model.language_model = llm
+    model = DynFocusForConditionalGeneration(model_config, language_model=llm)
     model.generation_config = llm.generation_config
+    model.generation_config.suppress_tokens = [image_token_id]
     load_text_encoder(model, weights, qformer_dir)
     qformer_tokenizer = AutoTokenizer.from_pretrained(qformer_dir)
-    model.set_trainable({"projectors", "dpe_cce", "llm"})
     return model, DynFocusProcessor(tokenizer, qformer_tokenizer, model_config)
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dynfocus.network.distances import centred, refuse_non_finite, squared_distances
+from dynfocus.network.selection import smallest
 
 Method = Literal["dpc_knn", "kmeans", "weighted_kmeans"]
 LLOYD_ITERATIONS = 20
@@ -84,13 +85,13 @@ def identity_clusters(x: Tensor, clusters: int, mask: Tensor | None) -> Clusters
 def neighbour_energy(distance: Tensor, neighbours: int, channels: int) -> Tensor:
     """Mean distance per channel (B, M) of each item to its `neighbours` nearest other items: −log ρ.
 
-    `distance` (B, M, M) is infinite towards padding; where fewer others exist, the mean runs over those. The energy
+    `distance` (B, M, M), symmetric and with a zero diagonal, is infinite towards padding; where fewer others exist, the mean runs over those. The energy
     is what densities are compared by: exp(−energy) would round near neighbours to one and far ones to zero.
     """
-    items = distance.shape[1]
-    others = distance.clone()
-    others.diagonal(dim1=1, dim2=2).fill_(torch.inf)
-    nearest = others.topk(min(neighbours, items - 1), dim=2, largest=False).values
+    diagonal = distance.diagonal(dim1=1, dim2=2)
+    diagonal.fill_(torch.inf)
+    nearest = torch.stack(smallest(distance, min(neighbours, distance.shape[1] - 1)), dim=2)
+    diagonal.zero_()
     finite = nearest.isfinite()
     return nearest.masked_fill(~finite, 0.0).sum(2) / (finite.sum(2).clamp(min=1) * channels)
 
@@ -101,10 +102,9 @@ def separation(distance: Tensor, energy: Tensor, real: Tensor) -> Tensor:
     Of equal densities the lower index counts as higher. `energy` (B, M) is −log ρ, `real` (B, M) is False for padding.
     """
     order = energy.masked_fill(~real, torch.inf).argsort(dim=1, stable=True)
-    rank = torch.empty_like(order).scatter_(1, order, torch.arange(order.shape[1], device=order.device).expand_as(order))
-    rank = rank.to(torch.int16) if order.shape[1] < 2**15 else rank
-    higher = rank[:, None, :] < rank[:, :, None]
-    nearest = distance.masked_fill(~higher, torch.inf).amin(2)
+    rank = _inverse(order).to(distance.dtype)
+    not_higher = (rank[:, None, :] - rank[:, :, None]).add_(1.0).clamp_(0.0, 1.0)
+    nearest = torch.add(distance, not_higher, alpha=torch.finfo(distance.dtype).max, out=not_higher).amin(2)
     densest = order[:, :1]
     row = distance.gather(1, densest[:, :, None].expand(-1, -1, distance.shape[2]))[:, 0]
     farthest = row.masked_fill(~real, 0.0).amax(1, keepdim=True)

@@ -53,23 +53,25 @@ def squared_distances(x: Tensor, mask: Tensor | None = None) -> Tensor:
     """
     distance = gram(centred(x, mask))
     norms = distance.diagonal(dim1=1, dim2=2).clone()
-    refuse_non_finite(norms, mask)
     scale = norms[:, :, None] + norms[:, None, :]
-    distance.mul_(-2.0).add_(scale)
-    distance.masked_fill_(distance <= scale.mul_(ROUNDING), 0.0)
-    if mask is not None:
-        distance.masked_fill_(~(mask[:, :, None] & mask[:, None, :]), torch.inf)
+    torch.add(scale, distance, alpha=-2.0, out=distance)
+    doubt = torch.sub(distance, scale, alpha=ROUNDING, out=scale)
+    doubt.diagonal(dim1=1, dim2=2).fill_(1.0)
+    padding = None if mask is None else ~(mask[:, :, None] & mask[:, None, :])
+    if padding is not None:
+        distance.masked_fill_(padding, torch.inf)
+        doubt.masked_fill_(padding, 1.0)
     distance.diagonal(dim1=1, dim2=2).zero_()
-    return tie_duplicates(distance)
+    if bool(doubt.amin() > 0):
+        return distance
+    refuse_non_finite(norms, mask)
+    return tie_duplicates(distance.masked_fill_(doubt <= 0, 0.0))
 
 
 def tie_duplicates(distance: Tensor) -> Tensor:
     """Give items at distance zero the same row and column: those of the first of them."""
-    batch, items, _ = distance.shape
-    zeros = distance == 0
-    if int(torch.count_nonzero(zeros)) == batch * items:
-        return distance
-    first = zeros.to(torch.uint8).argmax(2)
+    items = distance.shape[1]
+    first = (distance == 0).to(torch.uint8).argmax(2)
     rows = distance.gather(1, first[:, :, None].expand(-1, -1, items))
     return rows.gather(2, first[:, None, :].expand(-1, items, -1))
 

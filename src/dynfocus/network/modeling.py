@@ -62,13 +62,16 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
     _supports_flash_attn = True
     _no_split_modules = None
 
-    def __init__(self, config: DynFocusConfig):
+    def __init__(self, config: DynFocusConfig, language_model: PreTrainedModel | None = None):
+        """A model with new weights, around `language_model` where one is given."""
         super().__init__(config)
         self.vision_tower = None if config.vision_config is None else build_vision_tower(config.vision_config)
         self.connector = ENCODERS[config.encoder](config)
-        self.language_model = AutoModelForCausalLM.from_config(
-            config.text_config, attn_implementation=config._attn_implementation
-        )
+        if language_model is None:
+            language_model = AutoModelForCausalLM.from_config(
+                config.text_config, attn_implementation=config._attn_implementation
+            )
+        self.language_model = language_model
         self._takes_positions = "position_ids" in inspect.signature(self.language_model.forward).parameters
         self.post_init()
         self.set_trainable({"projectors", "dpe_cce", "llm"})
@@ -150,8 +153,6 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
             video_features = self.vision_tower.videos(pixel_values_videos)
         if video_mask is None:
             video_mask = torch.ones(video_features.shape[:2], dtype=torch.bool, device=video_features.device)
-        if prompt_attention_mask is None:
-            prompt_attention_mask = torch.ones_like(prompt_input_ids)
         expected = (self.config.grid**2, self.config.vision_width)
         if tuple(video_features.shape[2:]) != expected:
             raise UserError(

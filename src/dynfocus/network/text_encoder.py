@@ -43,17 +43,23 @@ class TextEncoder(nn.Module):
     def forward(self, frames: Tensor, prompts: Prompts, rows: Rows) -> Tensor:
         """Query tokens (R, n, h) of packed frames (F, N, d) under the prompts, one per row."""
         embedded = self._embed(prompts)
-        visible = F.pad(prompts.attention_mask.bool(), (self.query_tokens.shape[1], 0), value=True)
-        mask = None if bool(visible.all()) else visible[:, None, None, :]
+        mask = self._visible(prompts.attention_mask)
         if torch.is_grad_enabled() or rows.frames <= FRAMES_PER_PASS:
             return self._pass(frames, embedded, mask, rows)
         starts = range(0, rows.frames, FRAMES_PER_PASS)
         blocks = [(start, min(start + FRAMES_PER_PASS, rows.frames)) for start in starts]
         return torch.cat([self._pass(frames[a:b], embedded, mask, rows.block(a, b)) for a, b in blocks])
 
+    def _visible(self, mask: Tensor | None) -> Tensor | None:
+        """Attention mask (Q, 1, 1, n + W) over queries and words; None where no word is padding."""
+        if mask is None or bool(mask.all()):
+            return None
+        return F.pad(mask.bool(), (self.query_tokens.shape[1], 0), value=True)[:, None, None, :]
+
     def _embed(self, prompts: Prompts) -> Tensor:
         """Query and word embeddings (Q, n + W, h); positions count real words, whatever side is padded."""
-        positions = (prompts.attention_mask.cumsum(1) - 1).clamp(min=0)
+        mask = prompts.attention_mask
+        positions = None if mask is None else (mask.cumsum(1) - 1).clamp(min=0)
         queries = self.query_tokens.expand(prompts.input_ids.shape[0], -1, -1)
         return self.qformer.embeddings(input_ids=prompts.input_ids, position_ids=positions, query_embeds=queries)
 

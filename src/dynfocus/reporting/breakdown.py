@@ -57,5 +57,3 @@ def group_figure(table: Table) -> Figure:
         for index, column in enumerate(table.columns)
     }
     return interval_bars(series, "accuracy (%)")
-
-

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from scipy import stats
 
 from dynfocus.config.schema import Config
+from dynfocus.evaluation.score import compare_runs, samples_file
 from dynfocus.reporting.register import Claim, load_claims
 from dynfocus.reporting.results import Measured, Results
 from dynfocus.reporting.verdicts import Verdict, judge_direction
@@ -42,6 +43,8 @@ class Outcome(BaseModel):
     low: float | None = None
     high: float | None = None
     p_value: float | None = None
+    video_low: float | None = None
+    video_high: float | None = None
     seeds: list[int] = []
     verdict: str = Verdict.NOT_ATTEMPTED.value
     reason: str = ""
@@ -101,7 +104,19 @@ def sides(results: Results, claim: Claim) -> tuple[dict[int, float], dict[int, f
     return side(claim.better), side(claim.worse)
 
 
-def test_claim(results: Results, claim: Claim) -> Outcome:
+def video_interval(results: Results, claim: Claim, seed: int) -> tuple[float | None, float | None]:
+    """The paired difference's interval over the videos of one seed's questions; None for what has no samples.
+
+    It says how sure one training is about its own questions, not how trainings differ.
+    """
+    sides = [samples_file(results.path(run, seed)) for run in (claim.better, claim.worse)]
+    if claim.kind != "pair" or claim.group or ":" in claim.better or not all(path.exists() for path in sides):
+        return None, None
+    found = compare_runs(claim.benchmark, claim.metric, *sides)
+    return found.low, found.high
+
+
+def judge_claim(results: Results, claim: Claim) -> Outcome:
     """One claim on the seeds that both sides have."""
     better, worse = sides(results, claim)
     seeds = sorted(set(better) & set(worse))
@@ -116,6 +131,7 @@ def test_claim(results: Results, claim: Claim) -> Outcome:
         return outcome.model_copy(update={"reason": reason})
     mean, low, high, p_value = paired_interval([better[seed] - worse[seed] for seed in seeds])
     bounded = math.isfinite(low)
+    video_low, video_high = video_interval(results, claim, seeds[0])
     reason = "" if len(seeds) >= NEEDED_SEEDS else f"needs {NEEDED_SEEDS} seeds, has {len(seeds)}"
     return outcome.model_copy(
         update={
@@ -125,15 +141,17 @@ def test_claim(results: Results, claim: Claim) -> Outcome:
             "low": low if bounded else None,
             "high": high if bounded else None,
             "p_value": p_value if bounded else None,
+            "video_low": video_low,
+            "video_high": video_high,
             "verdict": judge_direction(low, high, len(seeds), NEEDED_SEEDS).value,
             "reason": reason,
         }
     )
 
 
-def test_claims(results: Results, claims: Sequence[Claim] | None = None) -> list[Outcome]:
+def judge_claims(results: Results, claims: Sequence[Claim] | None = None) -> list[Outcome]:
     """Every claim, in the order of the register."""
-    return [test_claim(results, claim) for claim in (load_claims() if claims is None else claims)]
+    return [judge_claim(results, claim) for claim in (load_claims() if claims is None else claims)]
 
 
 def write_outcomes(outcomes: Sequence[Outcome], profile: str, path: Path) -> None:
@@ -161,6 +179,6 @@ def prefer_more_seeds(fresh: Sequence[Outcome], stored: Mapping[str, Outcome]) -
 def store_claims(config: Config, root: Path, out: Path) -> list[Outcome]:
     """The `claims` target: test every claim on the profile's seeds and store the outcomes at `out`."""
     results = Results(root, tuple(config.seeds), config.evaluation.judge.max_unjudged)
-    outcomes = test_claims(results)
+    outcomes = judge_claims(results)
     write_outcomes(outcomes, config.profile, out)
     return outcomes

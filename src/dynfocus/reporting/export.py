@@ -101,11 +101,13 @@ def to_latex(table: Table) -> str:
 
 
 def write_tables(tables: list[Table], folder: Path, item: str) -> list[Path]:
-    """Write `{item}.csv`, `.md` and `.tex` with all tables of an item; return the paths."""
+    """Write `{item}.csv`, `.md` and `.tex` with all tables of an item, nothing where it has none; return the paths."""
     folder.mkdir(parents=True, exist_ok=True)
+    if not tables:
+        return []
     bodies = [to_csv(table).splitlines(keepends=True) for table in tables]
     texts = {
-        ".csv": "".join([*bodies[0], *(line for body in bodies[1:] for line in body[1:])]) if bodies else "",
+        ".csv": "".join([*bodies[0], *(line for body in bodies[1:] for line in body[1:])]),
         ".md": "\n".join(to_markdown(table) for table in tables),
         ".tex": "\n".join(to_latex(table) for table in tables),
     }

@@ -5,6 +5,7 @@ Every function takes plain numbers or a table and returns a matplotlib figure; `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -35,9 +36,18 @@ def write_figure(figure: Figure, folder: Path, stem: str) -> list[Path]:
     for suffix, metadata in fixed.items():
         path = folder / f"{stem}.{suffix}"
         figure.savefig(path, metadata=metadata)
+        if suffix == "svg":
+            path.write_text(stable_ids(path.read_text(encoding="utf-8")), encoding="utf-8")
         paths.append(path)
     pyplot.close(figure)
     return paths
+
+
+def stable_ids(svg: str) -> str:
+    """Clip paths numbered in the order of the file; matplotlib names them after memory addresses."""
+    names = dict.fromkeys(re.findall(r"\bp[0-9a-f]{10}\b", svg))
+    numbers = {name: f"clip{number}" for number, name in enumerate(names)}
+    return re.sub(r"\bp[0-9a-f]{10}\b", lambda match: numbers[match[0]], svg)
 
 
 def paper_and_ours(table: Table, column: str, profile: str, paper_label: str = "paper") -> Figure:
@@ -60,8 +70,16 @@ def paper_and_ours(table: Table, column: str, profile: str, paper_label: str = "
             right.plot([cell.low, cell.high], [position, position], "-", color=BLUE, alpha=0.6)
             right.plot(cell.ours, position, "o", color=BLUE)
         elif cell.gap:
-            right.text(0.5, position, "no result", transform=right.get_yaxis_transform(), ha="center", va="center",
-                       color=GREY, fontsize=7)  # fmt: skip
+            right.text(
+                0.5,
+                position,
+                "no result",
+                transform=right.get_yaxis_transform(),
+                ha="center",
+                va="center",
+                color=GREY,
+                fontsize=7,
+            )
     left.set_yticks(list(positions), names)
     left.set_ylim(len(rows) - 0.5, -0.5)
     left.set(title=paper_label, xlabel=column)
@@ -122,13 +140,19 @@ def similarity_curves(
     for axes, values, threshold, colour, label, rule in panels:
         axes.plot(range(len(values)), values, color=colour, marker=".")
         axes.axhline(threshold, color=GREY, linestyle="--", linewidth=1)
-        above = axes is top
-        marked = [value > threshold if above else value < threshold for value in values]
-        axes.fill_between(range(len(values)), 0, 1, where=marked, step="mid", color=colour, alpha=0.12, linewidth=0)
+        marked = [t for t, value in enumerate(values) if (value > threshold if axes is top else value < threshold)]
+        axes.bar(marked, 1, width=1, color=colour, alpha=0.12, linewidth=0)
         axes.set(ylabel=f"similarity\n{label}", ylim=(-0.03, 1.03))
-        axes.text(0.995, threshold + 0.03, f"{rule} {threshold:g}", transform=axes.get_yaxis_transform(), ha="right",
-                  fontsize=7, color=GREY)  # fmt: skip
-    top.set_title(title)
+        axes.text(
+            0.995,
+            threshold + 0.03,
+            f"{rule} {threshold:g}",
+            transform=axes.get_yaxis_transform(),
+            ha="right",
+            fontsize=7,
+            color=GREY,
+        )
+    top.set_title(shorten([title], 90))
     bottom.set_xlabel("frame")
     return figure
 
@@ -147,7 +171,9 @@ def interval_bars(series: Mapping[str, Mapping[str, Comparison]], xlabel: str) -
                 axes.text(0.5, place, "no result", va="center", color=GREY, fontsize=7)
                 continue
             colour = (BLUE, ORANGE, GREEN, PINK)[number % 4]
-            axes.barh(place, cell.ours, height=width * 0.9, color=colour, alpha=0.8, label=name if position == 0 else None)
+            axes.barh(
+                place, cell.ours, height=width * 0.9, color=colour, alpha=0.8, label=name if position == 0 else None
+            )
             if cell.low is not None and cell.high is not None:
                 axes.plot([cell.low, cell.high], [place, place], color="black", linewidth=1)
     axes.set_yticks(range(len(labels)), labels)
@@ -181,10 +207,21 @@ def basic_against_hallucinated(table: Table, profile: str) -> Figure:
             (point,) = axes.plot(*ours, "s", label=f"{row.labels[0]}, ours ({profile})")
             axes.annotate("ours", ours, xytext=(5, -8), textcoords="offset points", fontsize=7, color=point.get_color())
     for x, y, height, name in spread_labels(named, 3.6):
-        axes.annotate(name, (x, y), xytext=(106, height), textcoords="data", fontsize=7, color=GREY, va="center",
-                      arrowprops={"arrowstyle": "-", "color": "#cccccc", "linewidth": 0.6}, annotation_clip=False)  # fmt: skip
+        axes.annotate(
+            name,
+            (x, y),
+            xytext=(106, height),
+            textcoords="data",
+            fontsize=7,
+            color=GREY,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": "#cccccc", "linewidth": 0.6},
+            annotation_clip=False,
+        )
     axes.plot([0, 100], [0, 100], color=GREY, linestyle="--", linewidth=0.8)
-    axes.set(xlabel="basic questions right (%)", ylabel="hallucinated questions right (%)", xlim=(0, 102), ylim=(0, 102))
+    axes.set(
+        xlabel="basic questions right (%)", ylabel="hallucinated questions right (%)", xlim=(0, 102), ylim=(0, 102)
+    )
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper left")
     return figure

@@ -28,13 +28,18 @@ def read_log(folder: Path) -> list[dict[str, float]]:
 def stage_folders(session: Session, run: str, seed: int) -> dict[str, Path]:
     """The checkpoints of both stages of a run."""
     key = session.jobs.alignment_key(run, seed)
-    return {"alignment_hours": session.layout.alignment(key), "instruction_hours": session.layout.instruction(run, seed)}
+    return {
+        "alignment_hours": session.layout.alignment(key),
+        "instruction_hours": session.layout.instruction(run, seed),
+    }
 
 
 def measured_hours(session: Session, run: str, seed: int) -> dict[str, float]:
     """Hours of each stage that has a log, and of both together: the sum of the steps, without loading."""
     logs = {name: read_log(folder) for name, folder in stage_folders(session, run, seed).items()}
-    hours = {name: sum(step.get("seconds", 0.0) for step in log) / SECONDS_PER_HOUR for name, log in logs.items() if log}
+    hours = {
+        name: sum(step.get("seconds", 0.0) for step in log) / SECONDS_PER_HOUR for name, log in logs.items() if log
+    }
     return hours | ({"total_hours": sum(hours.values())} if len(hours) == len(logs) else {})
 
 
@@ -57,11 +62,20 @@ def hours_table(session: Session) -> Table:
         Row(labels=[label], cells=[hours_cell(session, cell, hours[cell.run]) for cell in cells if cell.row == label])
         for label in dict.fromkeys(cell.row for cell in cells)
     ]
-    rows.append(Row(labels=["with / without"], cells=[ratio_cell(*pair) for pair in zip(rows[1].cells, rows[0].cells, strict=True)]))
+    rows.append(
+        Row(
+            labels=["with / without"],
+            cells=[ratio_cell(*pair) for pair in zip(rows[1].cells, rows[0].cells, strict=True)],
+        )
+    )
     hardware = session.config.hardware
     where = f"{hardware.processes} process{'es' if hardware.processes > 1 else ''} on {hardware.device}"
     notes = [f"Paper: hours on 8 A100 80 GB. Ours: {where}; only the ratio can be compared."]
-    notes += [f"{run}: {clock(found['total_hours'] * SECONDS_PER_HOUR)} in all." for run, found in hours.items() if "total_hours" in found]
+    notes += [
+        f"{run}: {clock(found['total_hours'] * SECONDS_PER_HOUR)} in all."
+        for run, found in hours.items()
+        if "total_hours" in found
+    ]
     return Table(id="table_2", title="Training hours", heads=["Model"], columns=columns, rows=rows, notes=notes)
 
 

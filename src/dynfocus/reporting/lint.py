@@ -74,7 +74,9 @@ def check_hallucer_bounds() -> list[Finding]:
                 continue
             possible = min(max(final, basic + halluc - 100), basic, halluc)
             statement = f"Table 8, {model}, {category}: Final is possible given Basic and Halluc."
-            findings.append(compare(f"table_8.{model}.{category}", statement, final, possible, 1, "table_8_factual_bound"))
+            findings.append(
+                compare(f"table_8.{model}.{category}", statement, final, possible, 1, "table_8_factual_bound")
+            )
     return findings
 
 
@@ -130,7 +132,11 @@ def check_quoted_numbers() -> list[Finding]:
 
 def check_constants() -> list[Finding]:
     """The constants of C.1 against each other and against Tables 7 and 11."""
-    patches, objects, rods = value_of("c_1.pooled_patches"), value_of("c_1.object_prototypes"), value_of("c_1.rod_tokens")
+    patches, objects, rods = (
+        value_of("c_1.pooled_patches"),
+        value_of("c_1.object_prototypes"),
+        value_of("c_1.rod_tokens"),
+    )
     return [
         compare(
             "c_1.cone_tokens",
@@ -179,8 +185,8 @@ def check_constants() -> list[Finding]:
         ),
         compare(
             "table_3.selection_macs",
-            "Table 3: 12.91 G are 1,000 prototypes through [2d, d] and [d, d/2] and [d/2, 1] and the 2d x 2d input layer "
-            "(the shapes printed in B.2 start at d; within 1 %)",
+            "Table 3: 12.91 G are 1,000 prototypes through 2d → 2d, 2d → d, d → d/2 and d/2 → 1 "
+            "(B.2 prints shapes that start at d; within 1 %)",
             value_of("table_3.dynamic_selection.gflops"),
             selection_multiply_adds(WIDTH, 1000) / 1e9,
             2,

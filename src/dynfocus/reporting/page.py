@@ -1,4 +1,4 @@
-"""HTML of tables and pages: Jinja templates of this package, one style sheet, no scripts, nothing loaded from elsewhere."""
+"""HTML of tables and pages: Jinja templates and one style sheet of this package, no scripts, nothing loaded."""
 
 from __future__ import annotations
 

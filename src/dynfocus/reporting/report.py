@@ -13,10 +13,9 @@ from pathlib import Path
 from markupsafe import Markup
 
 from dynfocus import __version__
-from dynfocus.config.layout import Layout
 from dynfocus.config.schema import Config
 from dynfocus.reporting import lint
-from dynfocus.reporting.claims import Outcome, prefer_more_seeds, read_outcomes, test_claims
+from dynfocus.reporting.claims import Outcome, judge_claims, prefer_more_seeds, read_outcomes
 from dynfocus.reporting.costs import costs_table, read_costs
 from dynfocus.reporting.headline import headline, headline_table
 from dynfocus.reporting.lineage import anchor, lineage, score_files
@@ -33,12 +32,13 @@ STORED_CLAIMS = Path("results") / "claims"
 
 @dataclass(frozen=True)
 class Section:
-    """One report item on the page; `body` is empty when its notebook has not run."""
+    """One report item on the page; `body` is empty when its notebook has not run; `records`: score files shown."""
 
     name: str
     title: str
     body: Markup
     files: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()
 
 
 def render(config: Config, root: Path, out: Path) -> None:
@@ -54,6 +54,7 @@ def render(config: Config, root: Path, out: Path) -> None:
         version=__version__,
         config=config,
         obstacle=obstacle,
+        record_link=record_link,
         headline=table_html(headline_table(config, root), record_link),
         sections=[section(session, name) for name in selected_items(session)],
         cells=len(load_cells()),
@@ -94,7 +95,8 @@ def section(session: Session, name: str) -> Section:
     files = [f"tables/{name}{suffix}" for suffix in (".csv", ".md", ".tex")]
     files += [f"figures/{figure.stem}{suffix}" for figure in item.figures for suffix in (".pdf", ".png")]
     files += [f"notebooks/{name}.html"]
-    return Section(name, title, body, tuple(file for file in files if (folder / file).exists()))
+    shown = dict.fromkeys(cell.record for table in item.tables for cell in table.comparisons() if cell.record)
+    return Section(name, title, body, tuple(file for file in files if (folder / file).exists()), tuple(shown))
 
 
 def item_table(table: Table) -> Markup:
@@ -110,7 +112,7 @@ def claim_outcomes(session: Session) -> list[Outcome]:
     stored = {}
     for path in (STORED_CLAIMS / f"{session.config.profile}.json", session.layout.results / "claims.json"):
         stored |= read_outcomes(path, session.config.profile)
-    return prefer_more_seeds(test_claims(session.results()), stored)
+    return prefer_more_seeds(judge_claims(session.results()), stored)
 
 
 def count_verdicts(outcomes: list[Outcome]) -> dict[str, int]:

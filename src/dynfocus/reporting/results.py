@@ -177,6 +177,8 @@ def read_records(path: Path) -> list[dict]:
         records = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: not a score file ({error}); delete it and score the run again") from error
-    if not isinstance(records, list) or not all(isinstance(record, dict) and "benchmark" in record for record in records):
+    if not isinstance(records, list) or not all(
+        isinstance(record, dict) and "benchmark" in record for record in records
+    ):
         raise UserError(f"{path}: not a list of score records; delete it and score the run again")
     return records

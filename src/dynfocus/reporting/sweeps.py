@@ -37,13 +37,18 @@ def sweep_curves(session: Session, sweep: str) -> dict[str, dict[float, tuple[fl
     """Duration -> setting -> (accuracy, low, high); settings without a result are left out."""
     results, settings = session.results(ITEM), sweep_settings(session, sweep)
     found = {
-        duration: {setting: results.get(run, BENCHMARK, "accuracy", f"duration={duration}") for setting, run in settings.items()}
+        duration: {
+            setting: results.get(run, BENCHMARK, "accuracy", f"duration={duration}")
+            for setting, run in settings.items()
+        }
         for duration in DURATIONS
-    }  # fmt: skip
+    }
     curves = {
-        duration: {setting: (one.value, one.low, one.high) for setting, one in points.items() if isinstance(one, Measured)}
+        duration: {
+            setting: (one.value, one.low, one.high) for setting, one in points.items() if isinstance(one, Measured)
+        }
         for duration, points in found.items()
-    }  # fmt: skip
+    }
     return {duration: points for duration, points in curves.items() if points}
 
 
@@ -63,7 +68,12 @@ def optimum_table(session: Session) -> Table:
         paper = printed[duration]
         text = "" if paper is None else f"{paper:g}"
         verdict = Verdict.OTHER_SCALE if session.scale.obstacle else Verdict.NOT_ATTEMPTED
-        update = {"paper": paper, "paper_text": text, "verdict": verdict.value, "cell_id": f"b_7.optimal_prototypes.{duration}"}
+        update = {
+            "paper": paper,
+            "paper_text": text,
+            "verdict": verdict.value,
+            "cell_id": f"b_7.optimal_prototypes.{duration}",
+        }
         rows.append(((f"{duration} videos",), (best["prototypes"].model_copy(update=update), best["ratio"])))
     notes = ["An optimum has no interval; the claims on B.7 test its direction over seeds."]
     return plain_table("b_7_optimum", "Best setting by length", ("Videos",), ("Best L", "Best K/L"), rows, notes=notes)
@@ -74,7 +84,9 @@ def best_cell(session: Session, sweep: str, duration: str) -> Comparison:
     curve = sweep_curves(session, sweep).get(duration, {})
     decimals = 0 if sweep == "prototypes" else 1
     if not curve:
-        return Comparison(unit="count", decimals=decimals, gap=f"missing: no {sweep} run has scores of {duration} videos")
+        return Comparison(
+            unit="count", decimals=decimals, gap=f"missing: no {sweep} run has scores of {duration} videos"
+        )
     best = max(sorted(curve), key=lambda setting: curve[setting][0])
     record = record_of(session.results(ITEM), sweep_settings(session, sweep)[best])
     seeds = len(session.seeds(ITEM))

@@ -231,7 +231,9 @@ def coverage_table(id: str, results: Results, runs: Iterable[str], benchmarks: I
             records = [results.records.get((run, seed, benchmark)) for benchmark in columns]
             if any(records):
                 rows.append(((run, str(seed)), [coverage_text(record) for record in records]))
-    judges = {record["judge"] for (run, _, name), record in results.records.items() if name in columns and record["judge"]}
+    judges = {
+        record["judge"] for (run, _, name), record in results.records.items() if name in columns and record["judge"]
+    }
     notes = [f"Open answers judged by: {', '.join(sorted(judges))}."] if judges else []
     return plain_table(f"{id}_coverage", "Coverage and failures", ("Run", "Seed"), columns, rows, notes=notes)
 

@@ -35,9 +35,15 @@ def frame_table(session: Session) -> Table:
             continue
         verdict = Verdict.REPLICATES if ours[cell.id] == cell.number else Verdict.DIFFERS
         comparison = Comparison(
-            paper=cell.number, paper_text=cell.value, ours=ours[cell.id], unit="tokens", decimals=0,
-            verdict=verdict.value, cell_id=cell.id, note=cell.note,
-        )  # fmt: skip
+            paper=cell.number,
+            paper_text=cell.value,
+            ours=ours[cell.id],
+            unit="tokens",
+            decimals=0,
+            verdict=verdict.value,
+            cell_id=cell.id,
+            note=cell.note,
+        )
         rows.append(((cell.row, cell.column), (comparison,)))
     notes = [f"Counted from the configuration: a frame has {grid} × {grid} patches here, 16 × 16 in the paper."]
     return plain_table("b_3", "Tokens of a frame", ("Method", "Frame"), ("Tokens",), rows, notes=notes)
@@ -46,10 +52,15 @@ def frame_table(session: Session) -> Table:
 def video_table(session: Session, item: str) -> Table:
     """Visual tokens of videos of several lengths, one row a run."""
     rows = [
-        ((session.experiments.runs[run].title,), [f"{num_visual_tokens(session.jobs.run(run).network, length):,}" for length in LENGTHS])
+        (
+            (session.experiments.runs[run].title,),
+            [f"{num_visual_tokens(session.jobs.run(run).network, length):,}" for length in LENGTHS],
+        )
         for run in session.experiments.tables[item].runs
-    ]  # fmt: skip
-    return plain_table("b_3_video", "Visual tokens of a video", ("Method",), [f"{length:,} frames" for length in LENGTHS], rows)
+    ]
+    return plain_table(
+        "b_3_video", "Visual tokens of a video", ("Method",), [f"{length:,} frames" for length in LENGTHS], rows
+    )
 
 
 def video_figure(session: Session, item: str) -> Figure:
@@ -60,5 +71,7 @@ def video_figure(session: Session, item: str) -> Figure:
     for run in session.experiments.tables[item].runs:
         network = session.jobs.run(run).network
         points = {frames: num_visual_tokens(network, frames) for frames in range(1, 1001, 9)}
-        series[session.experiments.runs[run].title] = {frames: (count, count, count) for frames, count in points.items()}
+        series[session.experiments.runs[run].title] = {
+            frames: (count, count, count) for frames, count in points.items()
+        }
     return curves(series, "frames", "visual tokens", optimum=False, markers=False, log=True)

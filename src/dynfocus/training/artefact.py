@@ -28,9 +28,7 @@ LOG_COLUMNS = (
 )
 
 
-def save_artefact(
-    trainer: Trainer, processor: Any, coverage: Mapping[str, Coverage], out: Path, work: Path
-) -> None:
+def save_artefact(trainer: Trainer, processor: Any, coverage: Mapping[str, Coverage], out: Path, work: Path) -> None:
     """Write model, processor, trainer state, log and coverage in `work`, rename the folder to `out`, remove `work`.
 
     All processes take part: with ZeRO-3 the weights are gathered from them.

@@ -20,9 +20,7 @@ PLAIN_INTERVAL = 15.0
 class CompleteMarker(TrainerCallback):
     """Mark a checkpoint as whole once every process has saved its part."""
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         barrier()
         if is_main():
             mark_complete(Path(args.output_dir) / f"{PREFIX}{state.global_step}")

@@ -16,12 +16,12 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 
 from dynfocus.datasets import Record, cut_rounds, load_records, media_path
-from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
-from dynfocus.training.templates import IGNORE, Template, render, tokenize
+from dynfocus.training.templates import IGNORE, Template, Tokens, render, tokenize
 
 # Batches of similar length are formed inside windows of this many global batches.
 WINDOW = 50
@@ -137,15 +137,6 @@ class Samples(Dataset):
         path = media_path(entry.record)
         return 0 if path is None else len(self.stores[entry.set_name].frames(path))
 
-    def feature_shape(self) -> tuple[int, int]:
-        """(N, d) of the features; (0, 0) if all samples are text."""
-        for entry in self.entries:
-            path = media_path(entry.record)
-            if path is not None:
-                _, patches, width = self.stores[entry.set_name].get(path).shape
-                return patches, width
-        return 0, 0
-
     def digest(self) -> str:
         """Hash of all records in their order."""
         state = hashlib.sha256()
@@ -209,89 +200,63 @@ class Collator:
 
     Keys: `input_ids`, `attention_mask`, `labels` (B, S); `video_features` (V, Tmax, N, d), `video_mask` (V, Tmax);
     `prompt_input_ids`, `prompt_attention_mask` (Q, W), `prompt_video` (Q,). A medium that several samples of the batch
-    share is stacked once. Where a medium takes no tokens at all (the blind model) V = Q = 0.
+    share is stacked once. Without visual tokens (text alone, the blind model) the visual keys are left out.
     """
 
-    llm_tokenizer: Any
-    encode_prompts: Callable[[list[str]], Mapping[str, Tensor]]
-    visual_tokens: Callable[[int], int]
+    processor: Any
     dtype: torch.dtype = torch.float32
-    feature_shape: tuple[int, int] = (0, 0)
 
     def __call__(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        slot = self.llm_tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
         videos: dict[Any, int] = {}
         features: list[Tensor] = []
         prompts: list[str] = []
         prompt_video: list[int] = []
-        rows: list[tuple[Tensor, Tensor]] = []
+        rows: list[tuple[list[int], list[int]]] = []
         for sample in samples:
             tokens = sample["tokens"]
-            count = 0 if sample["features"] is None else self.visual_tokens(len(sample["features"]))
-            rows.append(expand(torch.tensor(tokens.input_ids), torch.tensor(tokens.labels), slot, count))
-            if count == 0 or not tokens.prompts:
+            frames = 0 if sample["features"] is None else len(sample["features"])
+            ids, labels = expand(self.processor, tokens, frames)
+            rows.append((ids, labels))
+            if self.processor.image_token_id not in ids:
                 continue
             if sample["media"] not in videos:
                 videos[sample["media"]] = len(features)
                 features.append(sample["features"])
             prompts += tokens.prompts
             prompt_video += [videos[sample["media"]]] * len(tokens.prompts)
-        return {
-            **self._text(rows),
-            **stack_features(features, self.dtype, self.feature_shape),
-            **self._prompts(prompts),
-            "prompt_video": torch.tensor(prompt_video, dtype=torch.long),
-        }
+        return self._text(rows) | (self._visual(features, prompts, prompt_video) if prompts else {})
 
-    def _text(self, rows: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    def _text(self, rows: Sequence[tuple[list[int], list[int]]]) -> dict[str, Tensor]:
         """Padded ids, mask and labels; the first position never carries loss, since nothing predicts it."""
-        ids = [row[0] for row in rows]
-        labels = torch.nn.utils.rnn.pad_sequence([row[1] for row in rows], batch_first=True, padding_value=IGNORE)
+        ids = [torch.tensor(row[0]) for row in rows]
+        labels = pad_sequence([torch.tensor(row[1]) for row in rows], batch_first=True, padding_value=IGNORE)
         labels[:, 0] = IGNORE
         return {
-            "input_ids": torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=pad_id(self.llm_tokenizer)),
-            "attention_mask": torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
+            "input_ids": pad_sequence(ids, batch_first=True, padding_value=pad_id(self.processor.tokenizer)),
+            "attention_mask": pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
             "labels": labels,
         }
 
-    def _prompts(self, prompts: list[str]) -> dict[str, Tensor]:
-        """Text-encoder tokens of the prompts; (0, 1) tensors when there is none."""
-        if not prompts:
-            none = torch.zeros(0, 1, dtype=torch.long)
-            return {"prompt_input_ids": none, "prompt_attention_mask": none}
-        encoded = self.encode_prompts(prompts)
-        return {"prompt_input_ids": encoded["input_ids"], "prompt_attention_mask": encoded["attention_mask"]}
+    def _visual(self, features: list[Tensor], prompts: list[str], prompt_video: list[int]) -> dict[str, Tensor]:
+        stacked = pad_sequence([video.to(self.dtype) for video in features], batch_first=True)
+        frames = torch.tensor([len(video) for video in features])
+        return {
+            "video_features": stacked,
+            "video_mask": torch.arange(stacked.shape[1]) < frames[:, None],
+            "prompt_video": torch.tensor(prompt_video),
+            **self.processor.encode_prompts(prompts),
+        }
 
 
-def expand(ids: Tensor, labels: Tensor, slot: int, count: int) -> tuple[Tensor, Tensor]:
-    """Repeat every media token (id `slot`) `count` times in `ids` (S,) and `labels` (S,)."""
-    repeats = torch.where(ids == slot, count, 1)
-    return ids.repeat_interleave(repeats), labels.repeat_interleave(repeats)
-
-
-def stack_features(features: Sequence[Tensor], dtype: torch.dtype, shape: tuple[int, int]) -> dict[str, Tensor]:
-    """Pad features (T, N, d) of several media to `video_features` (V, Tmax, N, d) with `video_mask` (V, Tmax)."""
-    longest = max((len(video) for video in features), default=0)
-    patches = tuple(features[0].shape[1:]) if features else shape
-    stacked = torch.zeros(len(features), longest, *patches, dtype=dtype)
-    mask = torch.zeros(len(features), longest, dtype=torch.bool)
-    for row, video in enumerate(features):
-        stacked[row, : len(video)] = video
-        mask[row, : len(video)] = True
-    return {"video_features": stacked, "video_mask": mask}
+def expand(processor: Any, tokens: Tokens, frames: int) -> tuple[list[int], list[int]]:
+    """Ids and labels of a sample with each media token expanded to the tokens of a medium of `frames` frames."""
+    slot = processor.image_token_id
+    ids = processor.expand(tokens.input_ids, [frames] * len(tokens.prompts))
+    text = iter(label for token, label in zip(tokens.input_ids, tokens.labels, strict=True) if token != slot)
+    return ids, [IGNORE if token == slot else next(text) for token in ids]
 
 
 def pad_id(tokenizer: Any) -> int:
     """Padding token of the LLM: its own, else the unknown token (Vicuna), else the end token."""
     candidates = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id)
     return next(token for token in candidates if token is not None)
-
-
-def prompt_encoder(tokenizer: Any, max_tokens: int) -> Callable[[list[str]], Mapping[str, Tensor]]:
-    """Text-encoder tokeniser for a list of prompts: right padding, longer prompts lose their left end."""
-    tokenizer.truncation_side = "left"
-
-    def encode(prompts: list[str]) -> Mapping[str, Tensor]:
-        return tokenizer(prompts, padding="longest", truncation=True, max_length=max_tokens, return_tensors="pt")
-
-    return encode

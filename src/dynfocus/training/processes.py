@@ -36,10 +36,14 @@ def join_processes(hardware: Hardware) -> int:
         )
     if hardware.device == "cuda" and not torch.cuda.is_available():
         raise UserError("hardware.device is cuda, but this machine shows no GPU; use a profile with device cpu")
-    if hardware.device == "cpu":
+    if hardware.device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    else:
         _prefer_gloo()
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(max(1, hardware.threads // world))
+    # Data loading forks workers, which tokenise one sample at a time.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # DeepSpeed still calls names that the newest torch has deprecated.
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
     atexit.unregister(_end_group)

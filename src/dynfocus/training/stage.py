@@ -1,12 +1,11 @@
 """One training stage from records and features to a finished checkpoint.
 
-    alignment      init: the backbones folder; plain_guided; the model is built from its pretrained parts
-    instruction    init: a stage-1 checkpoint; imgsp_v1
+    alignment      plain_guided; starts from the backbones folder
+    instruction    imgsp_v1; starts from a stage-1 checkpoint (from the backbones where there is nothing to align)
 
-Rolling checkpoints live in `work` and survive a kill; the next start goes on from the newest whole one,
-to the same losses.
-The finished model is written in `work` and renamed to `out`:
-config, weights and processor files, `trainer_state.json`, `log.csv`, `coverage.json`, `tensorboard/`.
+Rolling checkpoints live in `work` and survive a kill; the next start goes on from the newest whole one, to the same
+losses. The finished model is written in `work` and renamed to `out`: config, weights and processor files,
+`trainer_state.json`, `log.csv`, `coverage.json`, `tensorboard/`.
 """
 
 from __future__ import annotations
@@ -22,20 +21,12 @@ from transformers import PrinterCallback, TrainingArguments, set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from dynfocus.config.schema import Config, Stage
+from dynfocus.errors import UserError
 from dynfocus.training import checkpoints, memory
 from dynfocus.training.artefact import save_artefact
 from dynfocus.training.callbacks import CompleteMarker, LiveLine, TensorBoard
 from dynfocus.training.contract import MAX_GRADIENT_NORM, Plan, deepspeed_config, make_plan
-from dynfocus.training.data import (
-    Collator,
-    Coverage,
-    EpochSampler,
-    Samples,
-    Store,
-    load_mixture,
-    prompt_encoder,
-    readable,
-)
+from dynfocus.training.data import Collator, Coverage, EpochSampler, Samples, Store, load_mixture, readable
 from dynfocus.training.processes import barrier, is_main, join_processes
 from dynfocus.training.templates import Template
 from dynfocus.training.trainer import StageTrainer
@@ -91,7 +82,7 @@ def train_stage(
     Args:
         config: resolved configuration of the run; `run`: its name, for the live line.
         data_dir, features_dir: folders that hold one folder per set.
-        init: backbones folder (alignment) or stage-1 checkpoint (instruction).
+        init: backbones folder or checkpoint to start from.
         out: folder of the finished model, replaced as a whole.
         work: folder of the rolling checkpoints, on the file system of `out`; emptied at the end.
 
@@ -117,23 +108,39 @@ def train_stage(
 
 
 def load_model(job: Job) -> tuple[Any, Any]:
-    """The network with the stage's trainable parts, and its processor."""
-    if job.stage == "alignment":
+    """The network of a checkpoint, or built from its backbones; only the stage's parts learn. And its processor."""
+    if (job.init / "config.json").is_file():
+        model, processor = _from_checkpoint(job)
+    else:
         from dynfocus.network.build import build_model
 
         model, processor = build_model(job.config, job.init)
         model = model.to(job.dtype)
-    else:
-        from dynfocus.network import DynFocusForConditionalGeneration, DynFocusProcessor
-
-        model = DynFocusForConditionalGeneration.from_pretrained(job.init, dtype=job.dtype)
-        processor = DynFocusProcessor.from_pretrained(job.init)
     model.set_trainable(set(job.settings.trainable))
     if job.settings.gradient_checkpointing:
         # Newer transformers call it activation checkpointing.
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable()
     return model, processor
+
+
+def _from_checkpoint(job: Job) -> tuple[Any, Any]:
+    """Weights of a checkpoint under the run's own network settings, which must leave every weight its place."""
+    from dynfocus.network import DynFocusConfig, DynFocusForConditionalGeneration, DynFocusProcessor
+
+    config = DynFocusConfig.from_pretrained(job.init)
+    for name, value in job.config.network.model_dump().items():
+        setattr(config, name, value)
+    model, found = DynFocusForConditionalGeneration.from_pretrained(
+        job.init, config=config, dtype=job.dtype, output_loading_info=True
+    )
+    wrong = [str(key) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in found[kind]]
+    if wrong:
+        raise UserError(
+            f"{job.init} does not fit the network of run {job.run}: {len(wrong)} weights differ, "
+            f"first {sorted(wrong)[0]}; train the stage before it again"
+        )
+    return model, DynFocusProcessor.from_pretrained(job.init)
 
 
 def _samples(job: Job, processor: Any) -> tuple[Samples, dict[str, Coverage]]:
@@ -158,7 +165,7 @@ def _prepare_work(job: Job, samples: Samples, plan: Plan) -> None:
             "samples": samples.digest(),
             "init": checkpoints.folder_state(job.init),
         }
-        layout = {"processes": plan.world, "micro_batch": plan.micro_batch, "zero_stage": job.settings.zero_stage}
+        layout = {"processes": plan.world, "zero_stage": job.settings.zero_stage}
         if checkpoints.claim(job.work, identity, layout):
             print(f"{job.title}: {job.work} belonged to other settings or data; starting at step 0", file=sys.stderr)
         checkpoints.remove_incomplete(job.work)
@@ -170,18 +177,11 @@ def _trainer(job: Job, model: Any, processor: Any, samples: Samples, plan: Plan)
     lengths = samples.lengths(model.num_visual_tokens)
     if job.config.hardware.device == "cuda":
         memory.check_device(model, settings, plan, _heaviest(job, samples, lengths))
-    collator = Collator(
-        processor.tokenizer,
-        prompt_encoder(processor.qformer_tokenizer, job.config.backbones.qformer.max_text_tokens),
-        model.num_visual_tokens,
-        job.dtype,
-        samples.feature_shape(),
-    )
     trainer = StageTrainer(
         model=model,
         args=_arguments(job, plan),
         train_dataset=samples,
-        data_collator=collator,
+        data_collator=Collator(processor, job.dtype),
         order=EpochSampler(len(samples), plan.global_batch, job.seed, lengths if settings.group_by_length else None),
         callbacks=[CompleteMarker(), LiveLine(job.title), TensorBoard(job.work / "tensorboard")],
     )
@@ -227,9 +227,7 @@ def _heaviest(job: Job, samples: Samples, lengths: list[int]) -> memory.Load:
     return memory.Load(lengths[longest], prompts * samples.frames(longest), TEXT_ENCODER_TOKENS)
 
 
-def _announce(
-    job: Job, plan: Plan, samples: Samples, coverage: Mapping[str, Coverage], newest: Path | None
-) -> None:
+def _announce(job: Job, plan: Plan, samples: Samples, coverage: Mapping[str, Coverage], newest: Path | None) -> None:
     """Say what is about to run: data, division of the batch, and the step it starts from."""
     for name, share in coverage.items():
         if share.readable < share.total:

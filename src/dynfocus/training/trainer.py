@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import time
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import Trainer
 
+from dynfocus.errors import UserError
 from dynfocus.training.data import EpochSampler
 from dynfocus.training.templates import IGNORE
 
@@ -61,6 +63,11 @@ class StageTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
+            if not math.isfinite(logs["loss"]):
+                raise UserError(
+                    f"the loss is {logs['loss']} at step {self.state.global_step}; lower learning_rate, or look at "
+                    f"the last entries of {self.args.output_dir}/tensorboard"
+                )
             logs |= self._progress()
         super().log(logs, start_time)
 

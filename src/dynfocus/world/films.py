@@ -25,16 +25,20 @@ SCENE_SECONDS = 12
 EVENT_SECONDS = 3
 MOMENT_STARTS = (0, 4, 8)
 """First second of an event at the start, in the middle and at the end of a scene."""
+BOARD = 8
+"""Things stand in the middle of the cells of a BOARD × BOARD lattice over the frame."""
+CELLS = tuple((row, column) for row in (0, 2, 5, 7) for column in (0, 2, 5, 7) if {row, column} & {0, 7})
+"""Cells of small things: apart from each other and from the actor in the centre."""
 
 
 @dataclass(frozen=True)
 class Thing:
-    """Something coloured with a shape; `big` things are actors. `cell` is (row, column) on a 3 × 3 board."""
+    """Something coloured with a shape; `big` things are actors and start in the centre, others stand in a `cell`."""
 
     color: str
     shape: str
     big: bool
-    cell: tuple[int, int]
+    cell: tuple[int, int] | None = None
 
     @property
     def name(self) -> str:
@@ -55,7 +59,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Film:
-    """Scenes one after the other; `seed` fixes everything else, camera noise included."""
+    """Scenes one after the other; `seed` fixes what is not said here, such as textures."""
 
     seed: int
     scenes: tuple[Scene, ...]
@@ -77,12 +81,9 @@ def moment_seconds(moment: str) -> tuple[int, int]:
 
 def make_scene(rng: random.Random, place: str, shapes: list[str]) -> Scene:
     """A scene whose actor and things have the given shapes, first the actor's; 1 to 4 things."""
-    cells = [(row, column) for row in range(3) for column in range(3) if (row, column) != (1, 1)]
-    rng.shuffle(cells)
-    actor = Thing(rng.choice(COLORS), shapes[0], True, (1, 1))
-    things = tuple(
-        Thing(rng.choice(COLORS), shape, False, cell) for shape, cell in zip(shapes[1:], cells, strict=False)
-    )
+    actor = Thing(rng.choice(COLORS), shapes[0], True)
+    cells = rng.sample(CELLS, len(shapes) - 1)
+    things = tuple(Thing(rng.choice(COLORS), shape, False, cell) for shape, cell in zip(shapes[1:], cells, strict=True))
     action_moment, show_moment = rng.sample(MOMENTS, 2)
     return Scene(place, actor, rng.choice(ACTIONS), action_moment, things, show_moment)
 

@@ -122,10 +122,10 @@ def listing(names: list[str]) -> str:
 
 def describe_scene(scene: Scene) -> str:
     """One dense sentence pair with everything that happens in a scene."""
-    things = listing([f"a {thing.color} {thing.shape}" for thing in scene.things])
+    actor, things = scene.actor.name, listing([f"a {thing.name}" for thing in scene.things])
     verb = "appears" if len(scene.things) == 1 else "appear"
     return (
-        f"in the {scene.place} a big {scene.actor.color} {scene.actor.shape} {scene.action} at the {scene.action_moment}. "
+        f"in the {scene.place} a big {actor} {scene.action} at the {scene.action_moment}. "
         f"{things} {verb} at the {scene.show_moment}."
     )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import av
 import numpy as np
 
-from dynfocus.world.films import SCENE_SECONDS, Film, Scene, Thing, moment_seconds
+from dynfocus.world.films import BOARD, SCENE_SECONDS, Film, Scene, Thing, moment_seconds
 
 RGB = {
     "red": (214, 32, 38),
@@ -31,7 +32,7 @@ GROUND = {
 }
 """Sky and ground colour of each place: muted, so that no thing hides in it."""
 
-BIG, SMALL = 0.34, 0.17
+BIG, SMALL = 0.3, 0.125
 """Side of an actor and of a thing, as shares of the frame."""
 
 
@@ -80,7 +81,7 @@ def draw(canvas: np.ndarray, shape: str, color: str, center: tuple[float, float]
     canvas[rows, columns] += alpha[:, :, None] * (np.array(RGB[color], dtype=np.float32) - canvas[rows, columns])
 
 
-def place_actor(actor: Thing, action: str, phase: float | None, size: int) -> tuple[tuple[float, float], int] | None:
+def place_actor(action: str, phase: float | None, size: int) -> tuple[tuple[float, float], int] | None:
     """Center and size of the actor at `phase` of its action (None: idle); None while it is out of sight."""
     row, column, side = size * 0.5, size * 0.5, size * BIG
     if phase is None:
@@ -96,31 +97,52 @@ def place_actor(actor: Thing, action: str, phase: float | None, size: int) -> tu
     return (row, column), max(4, round(side))
 
 
-def scene_frames(scene: Scene, size: int, rate: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Frames (size, size, 3) uint8 of a scene at `rate` frames a second."""
-    still = background(scene.place, size, rng)
-    jitter = {thing: rng.uniform(-0.05, 0.05, 2) for thing in scene.things}
-    act, show = moment_seconds(scene.action_moment), moment_seconds(scene.show_moment)
-    for index in range(SCENE_SECONDS * rate):
-        second = index / rate
-        canvas = still.copy()
+@dataclass(frozen=True)
+class Set:
+    """A scene ready to be filmed: its empty background and where exactly its small things stand."""
+
+    scene: Scene
+    still: np.ndarray
+    centers: dict[Thing, tuple[float, float]]
+
+    @classmethod
+    def build(cls, scene: Scene, size: int, rng: np.random.Generator) -> Set:
+        still = background(scene.place, size, rng)
+        centers = {
+            thing: tuple((np.array(thing.cell) + 0.5 + rng.uniform(-0.1, 0.1, 2)) / BOARD * size)
+            for thing in scene.things
+        }
+        return cls(scene, still, centers)
+
+    def frame(self, second: float) -> np.ndarray:
+        """The frame (size, size, 3) uint8 at a time of the scene."""
+        scene, size = self.scene, len(self.still)
+        act, show = moment_seconds(scene.action_moment), moment_seconds(scene.show_moment)
+        canvas = self.still.copy()
         phase = (second - act[0]) / (act[1] - act[0]) if act[0] <= second < act[1] else None
-        where = place_actor(scene.actor, scene.action, phase, size)
+        where = place_actor(scene.action, phase, size)
         if where is not None:
             draw(canvas, scene.actor.shape, scene.actor.color, *where)
         if show[0] <= second < show[1]:
-            for thing in scene.things:
-                center = ((np.array(thing.cell) + 0.5) / 3 * 1.06 - 0.03 + jitter[thing]) * size
-                draw(canvas, thing.shape, thing.color, tuple(center), round(size * SMALL))
-        canvas += rng.normal(0, 2, canvas.shape[:2])[:, :, None]
-        yield canvas.clip(0, 255).astype(np.uint8)
+            for thing, center in self.centers.items():
+                draw(canvas, thing.shape, thing.color, center, round(size * SMALL))
+        return canvas.clip(0, 255).astype(np.uint8)
 
 
 def film_frames(film: Film, size: int, rate: int) -> Iterator[np.ndarray]:
-    """All frames of a film; the film's seed fixes texture and noise."""
+    """All frames (size, size, 3) uint8 of a film, `rate` a second; the film's seed fixes texture and positions."""
     rng = np.random.default_rng(film.seed)
     for scene in film.scenes:
-        yield from scene_frames(scene, size, rate, rng)
+        stage = Set.build(scene, size, rng)
+        for index in range(SCENE_SECONDS * rate):
+            yield stage.frame(index / rate)
+
+
+def show_frame(film: Film, size: int) -> np.ndarray:
+    """A still (size, size, 3) uint8 of the first scene with its small things in view."""
+    rng = np.random.default_rng(film.seed)
+    first, last = moment_seconds(film.scenes[0].show_moment)
+    return Set.build(film.scenes[0], size, rng).frame((first + last) / 2)
 
 
 def write_mp4(path: Path, frames: Iterator[np.ndarray], rate: int) -> None:
@@ -134,6 +156,6 @@ def write_mp4(path: Path, frames: Iterator[np.ndarray], rate: int) -> None:
                 stream.height, stream.width = array.shape[:2]
                 stream.pix_fmt = "yuv444p"
                 stream.codec_context.thread_count = 1
-                stream.options = {"preset": "veryfast", "crf": "18"}
+                stream.options = {"preset": "veryfast", "crf": "20"}
             container.mux(stream.encode(av.VideoFrame.from_ndarray(array, format="rgb24")))
         container.mux(stream.encode())

@@ -1,14 +1,17 @@
 """Text of the mini world: what a language model reads before it ever sees a film.
 
-A *transcript* tells a film in words, moment by moment, as an ideal visual encoder would. The
-mini LLM learns to answer questions about transcripts, as a real LLM has learnt reading; the
-alignment stage then only has to speak the transcript's language.
+The mini LLM learns to answer questions about a *sketchbook*: a row of bags of words, one bag for
+each thing that an ideal visual encoder would notice, moment by moment. A bag enters the LLM as
+the sum of its words' embeddings, as a visual token stands for several words at once. So the LLM
+has learnt to read before stage 1, which then only has to speak the language of the bags.
 """
 
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
+from dynfocus.training.templates import SYSTEM
 from dynfocus.world.films import MOMENTS, Film, Scene, make_film
 from dynfocus.world.questions import QA, ask, describe
 
@@ -26,23 +29,17 @@ DESCRIBE_PROMPTS = (
 )
 LETTERS = "ABCDEF"
 
-
-def transcript_scene(scene: Scene) -> list[str]:
-    """The three moments of a scene in words."""
-    lines = []
-    for moment in MOMENTS:
-        seen = [scene.place, f"big {scene.actor.name}"]
-        if moment == scene.action_moment:
-            seen[1] += f" {scene.action}"
-        if moment == scene.show_moment:
-            seen += [f"small {thing.name}" for thing in scene.things]
-        lines.append(" ".join(seen) + ".")
-    return lines
+Bag = tuple[str, ...]
+Round = tuple[str, str]
 
 
-def transcript(film: Film) -> str:
-    """All moments of a film in words."""
-    return " ".join(line for scene in film.scenes for line in transcript_scene(scene))
+@dataclass(frozen=True)
+class Lesson:
+    """The words before the first turn, what is seen, and (human, assistant) rounds about it."""
+
+    system: str
+    bags: list[Bag]
+    rounds: list[Round]
 
 
 def choice_prompt(question: str, options: list[str]) -> str:
@@ -51,32 +48,60 @@ def choice_prompt(question: str, options: list[str]) -> str:
     return "\n".join([CHOICE_HEAD, question, *lines, CHOICE_TAIL])
 
 
-def choice_round(qa: QA, rng: random.Random) -> tuple[str, str]:
+def open_round(qa: QA, rng: random.Random) -> Round:
+    """(question, answer) as it stands."""
+    return qa.text, qa.answer
+
+
+def choice_round(qa: QA, rng: random.Random) -> Round:
     """(prompt, letter) of a question turned into multiple choice."""
     options = qa.options(rng)
     return choice_prompt(qa.text, options), LETTERS[options.index(qa.answer)]
 
 
-def yes_no_round(qa: QA, rng: random.Random) -> tuple[str, str]:
+def yes_no_round(qa: QA, rng: random.Random) -> Round:
     """(prompt, yes or no), each half of the time, asking whether the answer is a given word."""
     truth = rng.random() < 0.5
     word = qa.answer if truth else rng.choice([word for word in qa.category if word != qa.answer])
     return f"{qa.text} is it {word}?\n{YES_NO_TAIL}", "yes" if truth else "no"
 
 
-def open_round(qa: QA, rng: random.Random) -> tuple[str, str]:
-    """(question, answer) as it stands."""
-    return qa.text, qa.answer
+def describe_round(film: Film, rng: random.Random) -> Round:
+    """(request, dense caption)."""
+    return rng.choice(DESCRIBE_PROMPTS), describe(film)
 
 
-ROUND_STYLES = (open_round, choice_round, yes_no_round)
+def sketch_moment(scene: Scene, moment: str, rng: random.Random) -> list[Bag]:
+    """What there is to notice at a moment, each thing once or several times, in any order."""
+    actor = ("big", scene.actor.color, scene.actor.shape)
+    seen = [(*actor, scene.action) if moment == scene.action_moment else actor]
+    if moment == scene.show_moment:
+        seen += [("small", thing.color, thing.shape) for thing in scene.things]
+    bags = [(scene.place, *bag) for bag in seen for _ in range(rng.randint(1, 2))]
+    bags += [(scene.place,)] * rng.randint(0, 2)
+    rng.shuffle(bags)
+    return bags
 
 
-def reading_lesson(seed: int, rounds: int = 6, scenes: int = 1) -> list[tuple[str, str]]:
-    """(human, assistant) rounds about a transcript, which stands at the head of the first human turn."""
+def sketch(film: Film, rng: random.Random) -> list[Bag]:
+    """All moments of a film as bags of words."""
+    return [bag for scene in film.scenes for moment in MOMENTS for bag in sketch_moment(scene, moment, rng)]
+
+
+def primer(seed: int, rounds: int = 7) -> Lesson:
+    """An easy lesson: the sketch of one scene and open questions."""
+    rng = random.Random(f"primer-{seed}")
+    film = make_film(seed)
+    return Lesson("", sketch(film, rng), [open_round(qa, rng) for qa in ask(film)[:rounds]])
+
+
+def reading_lesson(seed: int, rounds: int = 6) -> Lesson:
+    """A lesson in chat form: a choice, a yes-or-no or a caption among open questions, one or two scenes."""
     rng = random.Random(f"lesson-{seed}")
-    film = make_film(seed, scenes)
-    pairs = [rng.choices(ROUND_STYLES, weights=(3, 2, 1))[0](qa, rng) for qa in ask(film)[: rounds - 1]]
-    pairs.insert(rng.randrange(len(pairs) + 1), (rng.choice(DESCRIBE_PROMPTS), describe(film)))
-    first_prompt, first_answer = pairs[0]
-    return [(f"{transcript(film)}\n{first_prompt}", first_answer), *pairs[1:]]
+    film = make_film(seed, rng.choice((1, 1, 2)))
+    first, *others = ask(film)
+    special = rng.choice((choice_round, choice_round, yes_no_round, None))
+    pairs = [special(first, rng) if special else describe_round(film, rng)]
+    pairs += [open_round(qa, rng) for qa in others[: rounds - 1]]
+    rng.shuffle(pairs)
+    return Lesson(f"{SYSTEM} ", sketch(film, rng), pairs)

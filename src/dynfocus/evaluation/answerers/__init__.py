@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from dynfocus.config.schema import Config
     from dynfocus.evaluation.answer import Answerer
 
+FOREIGN = ("video_llava", "llava_next_video")
+
 
 def load_answerer(config: Config, checkpoint: Path, data_dir: Path, features_dir: Path, seed: int) -> Answerer:
     """The answerer of a checkpoint folder, chosen by the `model_type` of its `config.json`."""
@@ -20,13 +22,11 @@ def load_answerer(config: Config, checkpoint: Path, data_dir: Path, features_dir
         from dynfocus.evaluation.answerers.own import OwnAnswerer
 
         return OwnAnswerer(config, checkpoint, data_dir, features_dir, seed)
-    from dynfocus.evaluation.answerers import foreign
+    if kind in FOREIGN:
+        from dynfocus.evaluation.answerers.foreign import ForeignAnswerer
 
-    if kind in foreign.PROMPTS:
-        return foreign.ForeignAnswerer(config, checkpoint, data_dir, seed)
-    raise UserError(
-        f"{checkpoint}: model type {kind} cannot be evaluated; known are dynfocus, {', '.join(foreign.PROMPTS)}"
-    )
+        return ForeignAnswerer(config, checkpoint, kind, data_dir, seed)
+    raise UserError(f"{checkpoint}: model type {kind} cannot be evaluated; known are dynfocus, {', '.join(FOREIGN)}")
 
 
 def model_type(checkpoint: Path) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from difflib import get_close_matches
+from pathlib import Path
 
 from dynfocus.errors import UserError
 from dynfocus.evaluation.benchmarks.base import Benchmark
@@ -12,6 +14,7 @@ from dynfocus.evaluation.benchmarks.short_answer import ActivityNetQa, MsrvttQa,
 from dynfocus.evaluation.benchmarks.vcg_bench import VcgBench
 from dynfocus.evaluation.benchmarks.video_mme import VideoMme
 from dynfocus.evaluation.benchmarks.videohallucer import VideoHallucer
+from dynfocus.evaluation.questions import Question
 
 BENCHMARKS: dict[str, Benchmark] = {
     kind.name: kind()
@@ -38,4 +41,16 @@ def benchmark(name: str) -> Benchmark:
     return BENCHMARKS[name]
 
 
-__all__ = ["BENCHMARKS", "Benchmark", "benchmark"]
+def load_questions(adapter: Benchmark, data_dir: Path) -> list[Question]:
+    """Questions of a benchmark below the folder of all data sets; their ids must be unique."""
+    questions = adapter.load(data_dir / adapter.data_set)
+    twice = [key for key, count in Counter(question.question_id for question in questions).items() if count > 1]
+    if twice:
+        raise UserError(
+            f"{data_dir / adapter.data_set}: question id {twice[0]} occurs more than once "
+            f"({len(twice)} such ids); take the official annotation file"
+        )
+    return questions
+
+
+__all__ = ["BENCHMARKS", "Benchmark", "benchmark", "load_questions"]

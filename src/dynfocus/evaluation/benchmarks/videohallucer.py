@@ -23,8 +23,9 @@ class VideoHallucer(Benchmark):
     external_factual and external_nonfactual, rows `basic` and `hallucination` (each `video`,
     `question`, `answer`) and `type`. Videos `{category}/videos/{video}`.
     Prompt: the question and the official yes/no line. `basic_accuracy` and `halluc_accuracy` are the
-    shares of right halves, `accuracy` ("Final") that of pairs with both right. Official: the gold word anywhere in the reply,
-    so that a reply with both words is right on both halves; ours reads one word or none.
+    shares of right halves, `accuracy` ("Final") that of pairs with both right. Official: the gold word
+    anywhere in the reply, so that a reply with both words is right on both halves; ours reads one word
+    or none.
     Factual and non-factual pairs show the same videos and are resampled together.
     """
 

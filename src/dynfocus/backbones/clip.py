@@ -1,0 +1,132 @@
+"""The visual encoder: an open_clip model, kept as its JSON configuration and safetensors weights.
+
+`train` makes a small CLIP on captioned stills of the mini world. `open_clip` fetches published
+weights by their tag. Whatever the source, `load` returns the model in the same way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.model import CLIP, CustomTextCLIP
+from safetensors.torch import load_file, save_file
+from torch.nn import functional
+
+from dynfocus.backbones.loop import optimize
+from dynfocus.config.schema import ClipBackbone, Config
+from dynfocus.errors import UserError
+from dynfocus.world.stills import Still, still
+
+MEAN = torch.tensor(open_clip.OPENAI_DATASET_MEAN).view(3, 1, 1)
+STD = torch.tensor(open_clip.OPENAI_DATASET_STD).view(3, 1, 1)
+CONFIG_FILE, WEIGHTS_FILE = "open_clip_config.json", "open_clip_model.safetensors"
+
+
+def prepare(config: Config, data_dir: Path, out: Path) -> None:
+    """Leave the CLIP of the configuration in `out`: `open_clip_config.json` and `open_clip_model.safetensors`."""
+    torch.set_num_threads(config.hardware.threads)
+    settings = config.backbones.clip
+    if settings.source == "train":
+        train(settings, config.video.image_size, out, config.world.seed)
+    else:
+        fetch(settings, out)
+
+
+def model_config(name: str) -> dict:
+    """The open_clip configuration of a model name, or of a JSON file."""
+    if name.endswith(".json"):
+        path = Path(name)
+        if not path.is_file():
+            raise UserError(f"backbones.clip.model: {path} does not exist; name a JSON file or an open_clip model")
+        return json.loads(path.read_text(encoding="utf-8"))
+    found = open_clip.get_model_config(name)
+    if found is None:
+        raise UserError(f"backbones.clip.model: open_clip has no model {name}; see open_clip.list_models()")
+    return found
+
+
+def build(settings: dict) -> CLIP | CustomTextCLIP:
+    """A model with random weights from an open_clip configuration."""
+    settings = {key: value for key, value in settings.items() if key != "custom_text"}
+    custom = "hf_model_name" in settings["text_cfg"] or "timm_model_name" in settings["vision_cfg"]
+    return (CustomTextCLIP if custom else CLIP)(**settings)
+
+
+def load(folder: Path) -> CLIP | CustomTextCLIP:
+    """The model that `prepare` left in a folder, in evaluation mode."""
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise UserError(f"{folder / WEIGHTS_FILE}: missing; run `dynfocus prepare-clip` first")
+    model = build(json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")))
+    model.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    return model.eval()
+
+
+def save(model: torch.nn.Module, settings: dict, folder: Path) -> None:
+    """Write configuration and weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS_FILE)
+
+
+def fetch(settings: ClipBackbone, out: Path) -> None:
+    """Published open_clip weights by tag or file, stored in the form that `load` reads."""
+    try:
+        model = open_clip.create_model(settings.model, pretrained=settings.weights)
+    except (RuntimeError, OSError) as error:
+        raise UserError(
+            f"backbones.clip: cannot load {settings.model} {settings.weights}: {str(error).splitlines()[0]}"
+        ) from error
+    save(model, model_config(settings.model), out)
+
+
+def normalize(images: np.ndarray | torch.Tensor) -> torch.Tensor:
+    """Pixels (..., H, W, 3) uint8 as CLIP's normalised input (..., 3, H, W) float."""
+    return (torch.as_tensor(images).movedim(-1, -3).float() / 255 - MEAN) / STD
+
+
+def train(settings: ClipBackbone, image_size: int, out: Path, seed: int) -> None:
+    """Contrastive training on stills, their captions and their regions."""
+    shape = model_config(settings.model)
+    if shape["vision_cfg"]["image_size"] != image_size:
+        raise UserError(
+            f"video.image_size is {image_size}, but {settings.model} has {shape['vision_cfg']['image_size']}; set them equal"
+        )
+    torch.manual_seed(seed)
+    model = build(shape)
+    tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
+
+    def losses() -> Iterator[torch.Tensor]:
+        rng = np.random.default_rng(seed)
+        while True:
+            stills = [still(rng, image_size) for _ in range(settings.batch_size)]
+            yield caption_and_region_loss(model, tokenizer, stills)
+
+    optimize(model, losses(), settings.steps, settings.learning_rate, "contrastive training of CLIP")
+    save(model, shape, out)
+
+
+def caption_and_region_loss(model: CLIP, tokenizer: open_clip.SimpleTokenizer, stills: list[Still]) -> torch.Tensor:
+    """CLIP's loss on images and captions plus the same loss on patches and the phrases for what they show.
+
+    The second term makes the patch tokens local: with captions alone a small model stops at what
+    tells whole pictures apart.
+    """
+    images = normalize(np.stack([item.image for item in stills]))
+    tokens = model.visual.forward_intermediates(images, indices=1, normalize_intermediates=True, output_fmt="NLC")
+    patches = tokens["image_intermediates"][0] @ model.visual.proj
+    rows = [number for number, item in enumerate(stills) for _ in item.regions]
+    cells = [cell for item in stills for cell, _ in item.regions]
+    phrases = sorted({phrase for item in stills for _, phrase in item.regions})
+    targets = torch.tensor([phrases.index(phrase) for item in stills for _, phrase in item.regions])
+    words = functional.normalize(model.encode_text(tokenizer(phrases)), dim=-1)
+    captions = functional.normalize(model.encode_text(tokenizer([item.caption for item in stills])), dim=-1)
+    scale = model.logit_scale.exp().clamp(max=100)
+    local = functional.cross_entropy(scale * functional.normalize(patches[rows, cells], dim=-1) @ words.T, targets)
+    logits = scale * functional.normalize(patches.mean(1), dim=-1) @ captions.T
+    pairs = torch.arange(len(stills))
+    return local + (functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs)) / 2

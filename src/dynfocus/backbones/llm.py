@@ -1,0 +1,175 @@
+"""The language model: a Hugging Face causal LM with its tokenizer.
+
+`train` makes a small Llama that can read: it learns to answer questions about sketches of films
+(`dynfocus.world.text`) in the chat template of the instruction stage. `hub` stores a published
+model as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from dynfocus.backbones.loop import optimize
+from dynfocus.config.schema import Config, LlmBackbone
+from dynfocus.errors import UserError
+from dynfocus.training.templates import IGNORE
+from dynfocus.world.films import ACTIONS, COLORS, MOMENTS, NUMBERS, PLACES, SHAPES
+from dynfocus.world.seeds import film_seeds
+from dynfocus.world.text import LETTERS, Lesson, Round, primer, reading_lesson
+
+LESSONS = 3000
+"""Different primers, and different lessons; training passes over them as often as its steps need."""
+PRIMER_SHARE = 0.6
+"""Share of the steps spent on primers before the lessons in chat form."""
+SPECIAL = ("<unk>", "<s>", "</s>")
+
+
+def prepare(config: Config, data_dir: Path, out: Path) -> None:
+    """Leave the LLM of the configuration in `out`, as model and tokenizer files."""
+    torch.set_num_threads(config.hardware.threads)
+    settings = config.backbones.llm
+    if settings.source == "train":
+        train(settings, out, config.world.seed)
+    else:
+        fetch(settings, out)
+
+
+def fetch(settings: LlmBackbone, out: Path) -> None:
+    """Store a published LLM: a hub id or folder as it is, a GGUF file as safetensors."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = Path(settings.name)
+    if settings.source == "gguf":
+        if not source.is_file():
+            raise UserError(f"backbones.llm.name: {source} is not a GGUF file; give the path of one")
+        where = {"pretrained_model_name_or_path": source.parent, "gguf_file": source.name}
+    else:
+        where = {"pretrained_model_name_or_path": settings.name}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32 if source.is_file() else "auto")
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+    except OSError as error:
+        raise UserError(f"backbones.llm.name: cannot load {settings.name}: {str(error).splitlines()[0]}") from error
+    model.hf_quantizer, model.is_quantized = None, False
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def train(settings: LlmBackbone, out: Path, seed: int) -> None:
+    """Train tokenizer and Llama on reading lessons; answers carry the loss."""
+    shape = json.loads(Path(settings.name).read_text(encoding="utf-8"))
+    numbers = film_seeds("reading", seed, LESSONS)
+    primers, lessons = [primer(number) for number in numbers], [reading_lesson(number) for number in numbers]
+    tokenizer = make_tokenizer(lessons[:800], shape.pop("vocab_size"))
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            **shape,
+            vocab_size=len(tokenizer),
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+    def losses() -> Iterator[torch.Tensor]:
+        generator = np.random.default_rng(seed)
+        primer_steps = round(PRIMER_SHARE * settings.steps)
+        for course, steps in ((primers, primer_steps), (lessons, settings.steps - primer_steps)):
+            encoded = [encode_lesson(tokenizer, lesson) for lesson in course]
+            encoded.sort(key=lambda sample: len(sample[1]))
+            for _ in range(steps):
+                first = generator.integers(len(encoded) - settings.batch_size + 1)
+                yield reading_loss(model, *collate(encoded[first : first + settings.batch_size]))
+
+    optimize(model, losses(), settings.steps, settings.learning_rate, "reading lessons of the LLM")
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def make_tokenizer(lessons: list[Lesson], vocab_size: int) -> PreTrainedTokenizerFast:
+    """A byte-fallback BPE tokenizer in Llama's form, trained on the lessons' text; one token per word of the world."""
+    backend = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Metaspace("▁", prepend_scheme="first"),
+            pre_tokenizers.Split(Regex(r"[^\w▁]"), behavior="isolated"),
+        ]
+    )
+    backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace("▁", prepend_scheme="first")])
+    bytes_ = [f"<0x{value:02X}>" for value in range(256)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size + len(bytes_), special_tokens=[*SPECIAL, *bytes_], show_progress=False
+    )
+    backend.train_from_iterator(lesson_texts(lessons), trainer)
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="<unk>"
+    )
+
+
+def lesson_texts(lessons: list[Lesson]) -> Iterator[str]:
+    words = (*COLORS, *SHAPES, *PLACES, *ACTIONS, *NUMBERS, *MOMENTS, *LETTERS, "big", "small", "yes", "no")
+    for lesson in lessons:
+        yield lesson.system + chat(lesson.rounds)[0]
+        yield " ".join(("", *words))
+
+
+def chat(rounds: list[Round]) -> tuple[str, list[tuple[int, int]]]:
+    """The rounds in the chat template, and the spans of the answers with their end tokens."""
+    text, spans = "", []
+    for question, answer in rounds:
+        text += f"USER: \n{question} ASSISTANT:" if not text else f"USER: {question} ASSISTANT:"
+        spans.append((len(text), len(text) + len(answer) + 5))
+        text += f" {answer}</s>"
+    return text, spans
+
+
+def encode_lesson(tokenizer: PreTrainedTokenizerFast, lesson: Lesson) -> tuple[list[list[int]], list[int]]:
+    """Token ids per position (several where a bag stands, one elsewhere) and labels of a lesson.
+
+    The bags stand where a chat has its image token: `SYSTEM USER: <bags> \\n question ASSISTANT: answer`.
+    """
+    head = tokenizer(f"{lesson.system}USER:")["input_ids"]
+    words = [[tokenizer.convert_tokens_to_ids(f"▁{word}") for word in bag] for bag in lesson.bags]
+    text, spans = chat(lesson.rounds)
+    start = len("USER:")
+    encoded = tokenizer(text[start:], add_special_tokens=False, return_offsets_mapping=True)
+    positions = [[token] for token in head] + words + [[token] for token in encoded["input_ids"]]
+    labels = [IGNORE] * (len(head) + len(words))
+    for token, (first, last) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        inside = any(begin < last + start and first + start < end for begin, end in spans)
+        labels.append(token if inside else IGNORE)
+    return positions, labels
+
+
+def collate(samples: list[tuple[list[list[int]], list[int]]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Bags of token ids as (rows, ids) pairs, their shape, and labels (B, S) padded on the right."""
+    length = max(len(labels) for _, labels in samples)
+    padded = np.full((len(samples), length), IGNORE)
+    rows, ids = [], []
+    for index, (positions, labels) in enumerate(samples):
+        padded[index, : len(labels)] = labels
+        for place, tokens in enumerate(positions):
+            rows.extend([index * length + place] * len(tokens))
+            ids.extend(tokens)
+    return torch.tensor(rows), torch.tensor(ids), torch.from_numpy(padded)
+
+
+def reading_loss(model: LlamaForCausalLM, rows: torch.Tensor, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy of the answers' tokens; logits are computed where there is a label."""
+    table = model.get_input_embeddings()
+    flat = torch.zeros(labels.numel(), table.embedding_dim).index_add(0, rows, table(ids))
+    hidden = model.model(inputs_embeds=flat.view(*labels.shape, -1)).last_hidden_state[:, :-1]
+    answered = labels[:, 1:] != IGNORE
+    return nn.functional.cross_entropy(model.lm_head(hidden[answered]), labels[:, 1:][answered])

@@ -1,0 +1,148 @@
+"""The text encoder: InstructBLIP's Q-Former with its queries and the norm of the visual features.
+
+`train` makes a small one that reads a question and a picture of the mini world and points its
+queries at the answer. `hub` takes the parts out of an InstructBLIP checkpoint.
+The folder holds `config.json`, `model.safetensors` (`qformer.*`, `query_tokens`, `ln_vision.*`)
+and the tokenizer.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from torch import nn
+from transformers import InstructBlipQFormerConfig, PreTrainedTokenizerFast
+
+from dynfocus.backbones import clip
+from dynfocus.backbones.loop import optimize
+from dynfocus.config.schema import Config, QformerBackbone
+from dynfocus.errors import UserError
+from dynfocus.network.text_encoder import TextEncoder
+from dynfocus.network.vision import load_vision_tower
+from dynfocus.world.films import make_film
+from dynfocus.world.questions import QA, ask
+from dynfocus.world.render import show_frame
+from dynfocus.world.seeds import film_seeds
+from dynfocus.world.text import CHOICE_HEAD, CHOICE_TAIL, DESCRIBE_PROMPTS, YES_NO_TAIL
+from dynfocus.world.training_sets import STILL_KINDS
+
+STILLS = 1000
+"""Different pictures; training passes over them as often as its steps need."""
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[DEC]")
+
+
+def prepare(config: Config, data_dir: Path, out: Path, clip_dir: Path) -> None:
+    """Leave the text encoder of the configuration in `out`."""
+    torch.set_num_threads(config.hardware.threads)
+    settings = config.backbones.qformer
+    if settings.source == "train":
+        train(config, out, clip_dir)
+    else:
+        fetch(settings, out)
+
+
+def save(encoder: TextEncoder, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+    """Write weights, configuration and tokenizer."""
+    encoder.qformer.config.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    save_file({name: value.contiguous() for name, value in encoder.state_dict().items()}, out / "model.safetensors")
+
+
+def fetch(settings: QformerBackbone, out: Path) -> None:
+    """The Q-Former, its queries and the norm of an InstructBLIP model of the hub or of a folder."""
+    from transformers import AutoTokenizer, InstructBlipForConditionalGeneration
+
+    try:
+        model = InstructBlipForConditionalGeneration.from_pretrained(settings.name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(settings.name, subfolder="qformer_tokenizer")
+    except OSError as error:
+        raise UserError(f"backbones.qformer.name: cannot load {settings.name}: {str(error).splitlines()[0]}") from error
+    encoder = TextEncoder(model.qformer.config, model.query_tokens.shape[1], model.config.vision_config.hidden_size)
+    encoder.qformer.load_state_dict(model.qformer.state_dict())
+    encoder.query_tokens.data.copy_(model.query_tokens.data)
+    encoder.ln_vision.load_state_dict(model.vision_model.post_layernorm.state_dict())
+    save(encoder, tokenizer, out)
+
+
+class Pointer(nn.Module):
+    """The text encoder with a head over answers, which training needs and nobody keeps."""
+
+    def __init__(self, encoder: TextEncoder, answers: int):
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.qformer.config.hidden_size, answers)
+
+    def forward(self, input_ids: torch.Tensor, mask: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Logits (B, answers) of questions (B, W) about pictures (B, N, d)."""
+        queries = self.encoder.query_tokens.expand(len(input_ids), -1, -1)
+        seen = self.encoder.qformer(
+            input_ids=input_ids,
+            attention_mask=torch.cat([mask.new_ones(queries.shape[:2]), mask], dim=1),
+            query_embeds=queries,
+            encoder_hidden_states=self.encoder.ln_vision(features),
+        )
+        return self.head(seen.last_hidden_state[:, : queries.shape[1]].mean(1))
+
+
+def train(config: Config, out: Path, clip_dir: Path) -> None:
+    """Train tokenizer and Q-Former on questions about stills."""
+    settings, seed = config.backbones.qformer, config.world.seed
+    shape = json.loads(Path(settings.name).read_text(encoding="utf-8"))
+    films = [make_film(number) for number in film_seeds("reading", seed, STILLS)]
+    pairs = [(index, qa) for index, film in enumerate(films) for qa in ask(film, STILL_KINDS)]
+    features = still_features(config, films, clip_dir)
+    tokenizer = make_tokenizer([qa for _, qa in pairs], shape.pop("vocab_size"))
+    answers = sorted({qa.answer for _, qa in pairs})
+    torch.manual_seed(seed)
+    queries = shape.pop("num_query_tokens")
+    model_config = InstructBlipQFormerConfig(
+        **shape, vocab_size=len(tokenizer), encoder_hidden_size=features.shape[-1], pad_token_id=0
+    )
+    encoder = TextEncoder(model_config, queries, features.shape[-1])
+    model = Pointer(encoder, len(answers))
+
+    def losses() -> Iterator[torch.Tensor]:
+        rng = random.Random(seed)
+        while True:
+            batch = rng.sample(pairs, settings.batch_size)
+            words = tokenizer([qa.text for _, qa in batch], padding=True, return_tensors="pt")
+            logits = model(words["input_ids"], words["attention_mask"], features[[index for index, _ in batch]])
+            yield nn.functional.cross_entropy(logits, torch.tensor([answers.index(qa.answer) for _, qa in batch]))
+
+    optimize(model, losses(), settings.steps, settings.learning_rate, "questions to the text encoder")
+    save(encoder, tokenizer, out)
+
+
+def still_features(config: Config, films: list, clip_dir: Path) -> torch.Tensor:
+    """Patch features (films, N, d) of one still of each film."""
+    tower = load_vision_tower(clip.load(clip_dir).visual, config.backbones.clip.layer)
+    frames = np.stack([show_frame(film, config.video.image_size) for film in films])
+    return torch.cat([tower(clip.normalize(part)) for part in np.array_split(frames, -(-len(frames) // 64))])
+
+
+def make_tokenizer(questions: list[QA], vocab_size: int) -> PreTrainedTokenizerFast:
+    """A lower-case WordPiece tokenizer in BERT's form, with InstructBLIP's extra `[DEC]`."""
+    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=list(SPECIAL), show_progress=False)
+    asked = [qa.text for qa in questions]
+    backend.train_from_iterator([*asked, CHOICE_HEAD, CHOICE_TAIL, YES_NO_TAIL, *DESCRIBE_PROMPTS], trainer)
+    ends = [(token, SPECIAL.index(token)) for token in ("[CLS]", "[SEP]")]
+    backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        additional_special_tokens=["[DEC]"],
+        truncation_side="left",
+    )

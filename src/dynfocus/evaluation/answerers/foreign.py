@@ -1,0 +1,84 @@
+"""A video LLM that transformers carries, through the same loop: its own processor, frames and template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from dynfocus.errors import UserError
+from dynfocus.evaluation.answer import Request, VideoProblem
+from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generation_config, seed_sampling
+from dynfocus.evaluation.benchmarks import benchmark
+from dynfocus.evaluation.questions import Question
+from dynfocus.video import frame_count, read_frames
+
+if TYPE_CHECKING:
+    from dynfocus.config.schema import Config
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a model family is asked: its prompt, and the frames that it was trained with."""
+
+    prompt: str
+    frames: int
+
+
+FORMS = {
+    "video_llava": Form("USER: <video>\n{question} ASSISTANT:", 8),
+    "llava_next_video": Form("USER: <video>\n{question} ASSISTANT:", 32),
+}
+
+
+class ForeignAnswerer:
+    """Video-LLaVA or LLaVA-NeXT-Video from a checkpoint folder in save_pretrained form."""
+
+    def __init__(self, config: Config, checkpoint: Path, kind: str, data_dir: Path, seed: int):
+        torch.set_num_threads(config.hardware.threads)
+        self._form = FORMS[kind]
+        self._device = device_of(config)
+        model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype_of(config))
+        self._model = model.to(self._device).eval()
+        self._processor = AutoProcessor.from_pretrained(checkpoint)
+        self._processor.tokenizer.padding_side = "left"
+        self._evaluation = config.evaluation
+        self._data_dir = data_dir
+        self._seed = seed
+
+    def load(self, question: Question) -> np.ndarray:
+        """Evenly spread frames (T, H, W, 3) uint8 of the question's video."""
+        path = self._data_dir / benchmark(question.benchmark).data_set / question.video
+        if not path.is_file():
+            raise VideoProblem("missing_video", "no such file")
+        try:
+            return read_frames(path, spread(frame_count(path), self._form.frames))
+        except UserError as error:
+            raise VideoProblem("unreadable", str(error)) from error
+
+    @torch.inference_mode()
+    def answer(self, requests: Sequence[Request]) -> list[str]:
+        """Replies of one batch."""
+        batch = self._processor(
+            text=[self._form.prompt.format(question=request.question.text) for request in requests],
+            videos=[request.video for request in requests],
+            padding=True,
+            return_tensors="pt",
+        ).to(self._device, self._model.dtype)
+        seed_sampling(self._seed, requests)
+        tokenizer = self._processor.tokenizer
+        media_tokens = tokenizer.convert_tokens_to_ids([self._processor.image_token, self._processor.video_token])
+        generation = generation_config(self._evaluation, tokenizer, media_tokens)
+        produced = self._model.generate(**batch, generation_config=generation)
+        replies = produced[:, batch["input_ids"].shape[1] :]
+        return [text.strip() for text in tokenizer.batch_decode(replies, skip_special_tokens=True)]
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """`wanted` frame indices from the first to the last of `count` frames; short videos repeat frames."""
+    return np.linspace(0, count - 1, wanted).round().astype(int).tolist()

@@ -1,0 +1,1 @@
+"""The mini world: films with known ground truth, questions about them, and their export as data sets."""

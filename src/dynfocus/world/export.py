@@ -1,0 +1,85 @@
+"""The mini world's counterparts of every training set and benchmark, in the official files.
+
+`prepare` renders the films of one set and writes its annotations; the readers of the real sets
+read them unchanged. Sets never share a film: each draws its seeds from a range of its own.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+
+from PIL import Image
+from rich.progress import Progress
+
+from dynfocus.config.schema import Config, World
+from dynfocus.errors import UserError
+from dynfocus.world import benchmark_sets, training_sets
+from dynfocus.world.films import Film, make_film
+from dynfocus.world.render import film_frames, show_frame, write_mp4
+from dynfocus.world.seeds import film_seeds
+
+Annotate = Callable[[list[Film], Path, random.Random], dict[Path, Film]]
+
+
+@dataclass(frozen=True)
+class WorldSet:
+    """How a set is made: scenes per film in turn, its writer, and whether its media are still images.
+
+    The writer puts the annotation files into a folder and returns which film each medium shows.
+    """
+
+    annotate: Annotate
+    scenes: Sequence[int] = (1,)
+    images: bool = False
+
+
+SETS = {
+    "webvid_cap": WorldSet(training_sets.webvid_cap, (1, 1, 2)),
+    "llava_cc3m": WorldSet(training_sets.llava_cc3m, images=True),
+    "videochatgpt": WorldSet(training_sets.videochatgpt, (1, 1, 1, 2, 4)),
+    "llava_625k": WorldSet(training_sets.llava_625k, images=True),
+    "scienceqa": WorldSet(training_sets.scienceqa, images=True),
+    "clevrer": WorldSet(training_sets.clevrer),
+    "nextqa": WorldSet(training_sets.nextqa, (1, 2)),
+    "webvid_qa": WorldSet(training_sets.webvid_qa),
+    "msvd_qa": WorldSet(benchmark_sets.zero_shot_qa),
+    "msrvtt_qa": WorldSet(benchmark_sets.zero_shot_qa, (1, 2)),
+    "activitynet_qa": WorldSet(benchmark_sets.activitynet_qa, (2,)),
+    "vcg_bench": WorldSet(benchmark_sets.vcg_bench, (1, 2)),
+    "video_mme": WorldSet(benchmark_sets.video_mme, (1, 2, 4)),
+    "lvbench": WorldSet(benchmark_sets.lvbench, (4, 5)),
+    "mlvu": WorldSet(benchmark_sets.mlvu, (3,)),
+    "mlvu_test": WorldSet(benchmark_sets.mlvu_test, (3,)),
+    "videohallucer": WorldSet(benchmark_sets.videohallucer),
+}
+
+
+def prepare(config: Config, name: str, out: Path) -> None:
+    """Render the media of a set and write its annotations below `out`."""
+    if name not in SETS:
+        raise UserError(f"the mini world has no set {name}; it has {', '.join(SETS)}")
+    made, world = SETS[name], config.world
+    trained = name in training_sets.NAMES
+    count = world.train_images if made.images else world.train_films if trained else world.test_films
+    seeds = film_seeds(name, world.seed, count)
+    films = [make_film(seed, scenes) for seed, scenes in zip(seeds, islice(cycle(made.scenes), count), strict=True)]
+    out.mkdir(parents=True, exist_ok=True)
+    shown = made.annotate(films, out, random.Random(f"{name}-{world.seed}"))
+    with Progress(refresh_per_second=1) as progress:
+        task = progress.add_task(f"rendering {name}", total=len(shown))
+        for path, film in shown.items():
+            write_medium(out / path, film, world)
+            progress.update(task, advance=1)
+
+
+def write_medium(path: Path, film: Film, world: World) -> None:
+    """A film as an mp4 file, or its frame with everything in it as an image file."""
+    if path.suffix == ".mp4":
+        write_mp4(path, film_frames(film, world.frame_size, world.frame_rate), world.frame_rate)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(show_frame(film, world.frame_size)).save(path, quality=95)

@@ -1,0 +1,68 @@
+"""The command line: one line and exit code 2 for a user's mistake."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import yaml
+
+from dynfocus.cli import main
+from dynfocus.config.load import load_config
+
+
+@pytest.fixture
+def dynfocus(repository, monkeypatch, capsys):
+    """Run the command line in the repository; returns (exit code, stdout, stderr)."""
+    monkeypatch.chdir(repository)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dynfocus", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output = capsys.readouterr()
+        return int(ended.value.code or 0), output.out, output.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["resolve-config", "--set", "grid=8"],
+            "command line: grid: unknown key; the nearest valid key is network.grid",
+        ),
+        (["resolve-config", "--config", "config/min.yaml"], "no such configuration file"),
+        (["train-instruction", "--run", "dynfocis"], "the nearest one is dynfocus"),
+        (["train-alignment"], "either --run"),
+        (["train-alignment", "--key", "0" * 12], "no run of config/experiments.yaml has the stage-1 key"),
+        (["execute-notebook", "--item", "table_77"], "no report item is named table_77"),
+        (["prepare-data", "--dataset", "msvd_qa", "--config", "config/paper.yaml"], "put the official files below"),
+        (["prepare-clip", "--set", "hardware.device=cuda"], "this machine offers 0"),
+        (["prepare-data", "--dataset", "msvd"], "the nearest one is msvd_qa"),
+    ],
+)
+def test_mistake_is_one_line_and_exit_code_2(dynfocus, arguments, words):
+    code, out, err = dynfocus(*arguments)
+    assert code == 2
+    assert words in err
+    assert err.startswith("dynfocus: ") and err.count("\n") == 1 and not out
+
+
+def test_answering_without_a_checkpoint_says_what_is_missing(dynfocus, tmp_path):
+    code, _, err = dynfocus("answer-questions", "--run", "dynfocus", "--set", f"root={tmp_path}")
+    assert code == 2
+    assert "no finished artefact" in err and "checkpoints/instruction/dynfocus/seed-0" in err
+
+
+def test_resolved_configuration_means_the_same_as_the_profile(dynfocus, tmp_path, monkeypatch, repository):
+    code, _, err = dynfocus("resolve-config", "--set", f"root={tmp_path}", "--set", "seeds=[1, 2]")
+    assert code == 0, err
+    resolved = load_config([tmp_path / "config.yaml"])
+    expected = load_config([repository / "config/mini.yaml"], [f"root={tmp_path}", "seeds=[1, 2]"])
+    assert resolved.model_copy(update={"experiments": expected.experiments}) == expected
+    assert resolved.experiments == str(tmp_path / "experiments.yaml")
+    stored = yaml.safe_load((tmp_path / "experiments.yaml").read_text())
+    assert stored["runs"]["llama_vid"]["network"] == {"encoder": "llama_vid"}

@@ -1,0 +1,117 @@
+"""Real models, tiny and with random weights, through the answer loop."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import official_files
+import pytest
+import toy_models
+from conftest import make_config
+
+from dynfocus.errors import UserError
+from dynfocus.evaluation.answer import answer_shard
+from dynfocus.evaluation.lines import read_lines
+
+
+def film(file: Path, frames: int = 12) -> None:
+    """A short mp4 whose frames differ."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(file), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=4)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        for number in range(frames):
+            picture = np.full((32, 32, 3), 20 * number, dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def run(tmp_path, benchmarks, model, num_shards=1, name="out", **settings):
+    config = make_config(max_new_tokens=8, **settings)
+    rows = []
+    for shard in range(num_shards):
+        out = tmp_path / name / f"{shard}.jsonl"
+        places = (tmp_path / model, tmp_path / "data", tmp_path / "features", out, tmp_path / "work")
+        answer_shard(config, "run", 0, benchmarks, shard, num_shards, *places)
+        rows += read_lines(out)
+    return {(row["benchmark"], row["question_id"]): row for row in rows}
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A DynFocus checkpoint with MSVD-QA and Video-MME: one video lacks its features, one is not there at all."""
+    folder = tmp_path_factory.mktemp("own")
+    toy_models.own_model(folder / "model")
+    official_files.msvd_qa(folder / "data/msvd_qa", videos=4, each=3)
+    official_files.video_mme(folder / "data/video_mme", videos=3)
+    (folder / "data/msvd_qa/videos/clip3_0_10.avi").unlink()
+    toy_models.features(folder / "features/msvd_qa", {"videos/clip0_0_10.avi": 5, "videos/clip1_0_10.avi": 2})
+    toy_models.features(folder / "features/video_mme", {f"data/video00000{i}.mp4": 4 + 3 * i for i in range(3)})
+    return folder
+
+
+def replies(rows):
+    return {key: row["reply"] for key, row in rows.items()}
+
+
+def test_own_model_answers_and_records_what_it_cannot_see(own):
+    rows = run(own, ["msvd_qa", "video_mme"], "model", name="statuses")
+    status = {key[1]: row["status"] for key, row in rows.items() if key[0] == "msvd_qa"}
+    assert {status[f"v_clip{video}_0_10_{n}"] for video in (0, 1) for n in range(3)} == {"ok"}
+    assert {status[f"v_clip2_0_10_{n}"] for n in range(3)} == {"unreadable"}
+    assert {status[f"v_clip3_0_10_{n}"] for n in range(3)} == {"missing_video"}
+    assert all(row["reply"] for row in rows.values() if row["status"] == "ok")
+    assert len(set(replies(rows).values())) > 3, "replies depend on the question"
+
+
+def test_own_model_gives_equal_answers_in_every_batching_and_sharding(own):
+    one_by_one = replies(run(own, ["msvd_qa", "video_mme"], "model", name="one", batch_size=1))
+    for name, shards, size in (("four", 1, 4), ("sixteen", 1, 16), ("seven", 7, 4)):
+        found = replies(run(own, ["msvd_qa", "video_mme"], "model", shards, name, batch_size=size))
+        assert found == one_by_one, name
+
+
+def test_sampling_depends_on_the_questions_and_not_on_what_ran_before(own):
+    one = replies(run(own, ["video_mme"], "model", 1, "sampled-one", temperature=1.0))
+    three = replies(run(own, ["video_mme"], "model", 3, "sampled-three", temperature=1.0))
+    greedy = replies(run(own, ["video_mme"], "model", 1, "greedy"))
+    assert one == three and one != greedy
+
+
+def test_a_blind_model_answers_without_looking(tmp_path):
+    toy_models.own_model(tmp_path / "model", encoder="blind")
+    official_files.video_mme(tmp_path / "data/video_mme", videos=1)
+    toy_models.features(tmp_path / "features/video_mme", {"data/video000000.mp4": 3})
+    first = replies(run(tmp_path, ["video_mme"], "model", name="three"))
+    toy_models.features(tmp_path / "features/video_mme", {"data/video000000.mp4": 9})
+    assert replies(run(tmp_path, ["video_mme"], "model", name="nine")) == first
+    assert all(first.values())
+
+
+@pytest.mark.parametrize("kind", ["video_llava", "llava_next_video"])
+def test_a_model_of_another_family_goes_through_the_same_loop(kind, tmp_path):
+    getattr(toy_models, kind)(tmp_path / "model")
+    official_files.video_mme(tmp_path / "data/video_mme", videos=3)
+    film(tmp_path / "data/video_mme/data/video000000.mp4")
+    film(tmp_path / "data/video_mme/data/video000001.mp4", frames=3)
+    (tmp_path / "data/video_mme/data/video000002.mp4").write_bytes(b"no film")
+    rows = run(tmp_path, ["video_mme"], "model", batch_size=2)
+    status = {key[1]: row["status"] for key, row in rows.items()}
+    assert {status[f"00{video}-{n}"] for video in (0, 1) for n in (1, 2, 3)} == {"ok"}
+    assert {status[f"002-{n}"] for n in (1, 2, 3)} == {"unreadable"}
+    assert all(row["reply"] for row in rows.values() if row["status"] == "ok")
+    assert replies(run(tmp_path, ["video_mme"], "model", 3, "three", batch_size=2)) == replies(rows)
+
+
+def test_an_unknown_model_type_is_a_user_error(tmp_path):
+    official_files.video_mme(tmp_path / "data/video_mme", videos=1)
+    (tmp_path / "model").mkdir()
+    with pytest.raises(UserError, match=r"no config\.json"):
+        run(tmp_path, ["video_mme"], "model")
+    (tmp_path / "model/config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(UserError, match="model type bert cannot be evaluated"):
+        run(tmp_path, ["video_mme"], "model")

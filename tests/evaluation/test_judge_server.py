@@ -1,0 +1,265 @@
+"""A judge that misbehaves in every way: the step ends, keeps what was paid, asks nothing twice."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import official_files
+import pytest
+from conftest import Scripted, make_config
+from judge_server import GOOD, JudgeServer
+
+from dynfocus.config.schema import Judge
+from dynfocus.errors import UserError
+from dynfocus.evaluation.answer import answer_batches, plan_batches
+from dynfocus.evaluation.benchmarks import benchmark, load_questions
+from dynfocus.evaluation.judge import judge_answers
+from dynfocus.evaluation.judges import server as client
+from dynfocus.evaluation.judges.cache import ReplyCache
+from dynfocus.evaluation.lines import read_lines, write_lines
+
+KEY = "sk-test-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Short waits; a key in the environment; no proxy between the client and loopback."""
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Twelve answered MSVD-QA questions; question i has the reply "reply i"."""
+    official_files.msvd_qa(tmp_path / "data/msvd_qa", videos=4, each=3)
+    questions = load_questions(benchmark("msvd_qa"), tmp_path / "data")
+    replies = {question.question_id: f"reply {i}." for i, question in enumerate(questions)}
+    rows = answer_batches(
+        plan_batches(questions, 4), lambda: Scripted(lambda q: replies[q.question_id]), tmp_path / "part.jsonl"
+    )
+    write_lines(tmp_path / "answers.jsonl", rows)
+    return tmp_path
+
+
+def number_of(prompt):
+    return int(re.search(r"reply (\d+)\.", prompt).group(1))
+
+
+def judge(data, url, kind="openai", **settings):
+    """Runs the step; returns the verdict rows by the number of their reply."""
+    defaults = {
+        "kind": kind,
+        "model": "judge",
+        "base_url": url,
+        "api_key_env": "JUDGE_KEY",
+        "concurrency": 4,
+        "requests_per_minute": 60000,
+        "timeout": 0.6,
+        "retries": 2,
+        "price_in": 1.0,
+        "price_out": 2.0,
+    }
+    config = make_config(judge=Judge(**{**defaults, **settings}))
+    out = data / "verdicts.jsonl"
+    judge_answers(config, [data / "answers.jsonl"], data / "data", data / "cache", out)
+    return read_lines(out)
+
+
+def statuses(rows):
+    return [row["status"] for row in rows]
+
+
+def test_every_fault_at_once(data):
+    faults = {0: "429", 1: "500", 2: "broken", 3: "schema", 4: "half", 5: "slow", 6: "hang", 7: "400"}
+    always = {8: "500", 9: "hang"}
+
+    def behave(prompt, number):
+        which = number_of(prompt)
+        if which in always:
+            return always[which]
+        if which == 10:
+            return "text:I think it is quite good."
+        if which in faults and (number == 1 or which == 7):
+            return faults[which]
+        return "ok"
+
+    judge_server = JudgeServer(behave)
+    with judge_server.running() as url:
+        rows = judge(data, url)
+    by_status = {status: statuses(rows).count(status) for status in ("ok", "failed", "unparsed")}
+    assert len(rows) == 12
+    assert by_status == {"ok": 8, "failed": 3, "unparsed": 1}  # failed: 7 (refused), 8, 9; unparsed: 10
+    counts = {number_of(prompt): count for prompt, count in judge_server.requests.items()}
+    assert counts == {0: 2, 1: 2, 2: 2, 3: 2, 4: 2, 5: 1, 6: 2, 7: 1, 8: 3, 9: 3, 10: 1, 11: 1}
+
+
+def test_a_restart_asks_only_for_what_has_no_reply(data):
+    first = JudgeServer(lambda prompt, number: "500" if number_of(prompt) < 4 else "ok")
+    with first.running() as url:
+        assert statuses(judge(data, url, retries=0)).count("failed") == 4
+    second = JudgeServer(lambda prompt, number: "ok")
+    with second.running() as url:
+        assert statuses(judge(data, url)) == ["ok"] * 12
+    assert sorted(number_of(prompt) for prompt in second.requests) == [0, 1, 2, 3]
+
+
+def test_an_unreadable_reply_is_kept_and_not_paid_for_again(data):
+    talk = JudgeServer(lambda prompt, number: "text:hm")
+    with talk.running() as url:
+        assert statuses(judge(data, url)) == ["unparsed"] * 12
+        assert statuses(judge(data, url)) == ["unparsed"] * 12
+    assert sum(talk.requests.values()) == 12
+
+
+def test_replay_needs_neither_server_nor_key(data, monkeypatch):
+    with JudgeServer(lambda prompt, number: "500" if number_of(prompt) == 5 else "ok").running() as url:
+        asked = judge(data, url, retries=0)
+    monkeypatch.delenv("JUDGE_KEY")
+    replayed = judge(data, "http://127.0.0.1:9/v1", kind="replay")
+    assert [row["reply"] for row in replayed] == [row["reply"] for row in asked]
+    assert statuses(replayed) == statuses(asked) and "failed" in statuses(replayed)
+    assert {row["judge"] for row in replayed} == {"judge (replay)"}
+
+
+def test_equal_calls_are_made_once(data):
+    rows = [row | {"reply": "the same."} for row in read_lines(data / "answers.jsonl")]
+    write_lines(data / "answers.jsonl", rows)
+    answers = [row | {"answer": "same"} for row in json.loads((data / "data/msvd_qa/test_a.json").read_text())]
+    official_files.write(data / "data/msvd_qa/test_a.json", answers)
+    questions = json.loads((data / "data/msvd_qa/test_q.json").read_text())
+    official_files.write(data / "data/msvd_qa/test_q.json", [row | {"question": "what?"} for row in questions])
+    judge_server = JudgeServer(lambda prompt, number: "ok")
+    with judge_server.running() as url:
+        assert statuses(judge(data, url)) == ["ok"] * 12
+    assert sum(judge_server.requests.values()) == 1
+
+
+def test_the_request_has_the_settings_and_both_messages(data):
+    judge_server = JudgeServer(lambda prompt, number: "ok")
+    with judge_server.running() as url:
+        judge(data, url, temperature=0.0, max_tokens=64)
+    body = judge_server.bodies[0]
+    assert (body["model"], body["temperature"], body["max_tokens"]) == ("judge", 0.0, 64)
+    assert [message["role"] for message in body["messages"]] == ["system", "user"]
+    assert "Predicted Answer: reply" in body["messages"][1]["content"]
+    assert judge_server.headers[0]["Authorization"] == f"Bearer {KEY}"
+
+
+def test_no_more_requests_in_flight_than_allowed(data):
+    judge_server = JudgeServer(lambda prompt, number: "slow")
+    with judge_server.running() as url:
+        judge(data, url, concurrency=3)
+    assert 1 < judge_server.most_in_flight <= 3
+
+
+def test_the_rate_limit_spaces_requests(data):
+    pacer = client._Pacer(600)
+    assert pacer._step == pytest.approx(0.1)
+    judge_server = JudgeServer(lambda prompt, number: "ok")
+    started = time.monotonic()
+    with judge_server.running() as url:
+        judge(data, url, requests_per_minute=1200, concurrency=12)
+    assert time.monotonic() - started >= 11 * 0.05
+
+
+def test_the_budget_stops_before_it_is_passed_and_counts_earlier_runs(data):
+    # a call costs (100 · 1 + 10 · 2) / 1e6 = 0.00012; set aside before it: under 0.0008
+    judge_server = JudgeServer(lambda prompt, number: "ok")
+    with judge_server.running() as url:
+        first = statuses(judge(data, url, budget=0.0012, concurrency=1))
+        assert 0 < first.count("ok") < 12 and first.count("failed") == 12 - first.count("ok")
+        asked = sum(judge_server.requests.values())
+        assert asked * 0.00012 <= 0.0012
+        assert statuses(judge(data, url, budget=0.0005, concurrency=1)) == first
+        assert sum(judge_server.requests.values()) == asked
+        assert statuses(judge(data, url)) == ["ok"] * 12
+    assert sum(judge_server.requests.values()) == 12
+    cache = ReplyCache(data / "cache")
+    assert cache.spent() == pytest.approx(12 * 0.00012)
+    cache.close()
+
+
+def test_a_refused_key_is_one_line_without_the_key(data, caplog):
+    caplog.set_level(logging.DEBUG)
+    judge_server = JudgeServer(lambda prompt, number: "401")
+    with judge_server.running() as url, pytest.raises(UserError) as error:
+        judge(data, url)
+    assert "JUDGE_KEY" in str(error.value) and "\n" not in str(error.value)
+    assert sum(judge_server.requests.values()) <= 4
+    assert KEY not in str(error.value) and KEY not in caplog.text
+
+
+def test_the_key_is_in_no_log_and_no_file(data, caplog):
+    caplog.set_level(logging.DEBUG)
+    with JudgeServer(lambda prompt, number: "500" if number == 1 else "ok").running() as url:
+        judge(data, url)
+    assert KEY not in caplog.text
+    for file in data.rglob("*.jsonl"):
+        assert KEY not in file.read_text()
+
+
+def test_failures_are_logged_by_kind(data, caplog):
+    caplog.set_level(logging.INFO)
+    with JudgeServer(lambda prompt, number: "schema" if number == 1 else "ok").running() as url:
+        judge(data, url)
+    assert "wrong schema, 12 times" in caplog.text
+    assert "12 retries" in caplog.text
+
+
+def test_the_serving_model_is_kept_with_the_reply(data):
+    with JudgeServer(lambda prompt, number: "ok").running() as url:
+        judge(data, url)
+    rows = read_lines(data / "cache/replies-0.jsonl")
+    assert {row["served_by"] for row in rows} == {"judge-2024-01-01"}
+    assert {row["reply"] for row in rows} == {GOOD}
+
+
+CHILD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_judge_server as tests
+tests.judge(Path(sys.argv[2]), sys.argv[3], concurrency=1)
+"""
+
+
+def test_kill_in_the_middle_loses_no_reply_and_asks_nothing_twice(data):
+    judge_server = JudgeServer(lambda prompt, number: "slow")
+    cache = data / "cache/replies-0.jsonl"
+    with judge_server.running() as url:
+        child = subprocess.Popen([sys.executable, "-c", CHILD, str(Path(__file__).parent), str(data), url])
+        while not cache.is_file() or cache.read_bytes().count(b"\n") < 3:
+            assert child.poll() is None
+            time.sleep(0.005)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        kept = cache.read_bytes().count(b"\n")
+        assert 3 <= kept < 12, "the child was killed in the middle"
+        with cache.open("ab") as handle:
+            handle.write(b'{"key": "torn')
+        before = dict(judge_server.requests)
+        judge_server.requests.clear()
+        assert statuses(judge(data, url)) == ["ok"] * 12
+    assert sum(judge_server.requests.values()) == 12 - kept
+    twice = set(before) & set(judge_server.requests)
+    assert len(twice) <= 1, "only the call in flight when the process died is made again"
+
+
+def test_two_processes_share_a_cache_folder(tmp_path):
+    first, second = ReplyCache(tmp_path), ReplyCache(tmp_path)
+    first.put("a", "m", "one", "", {}, 0.1)
+    second.put("b", "m", "two", "", {}, 0.2)
+    first.close()
+    second.close()
+    third = ReplyCache(tmp_path)
+    assert (third.get("a"), third.get("b"), third.spent()) == ("one", "two", pytest.approx(0.3))
+    third.close()

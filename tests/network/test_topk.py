@@ -1,0 +1,106 @@
+"""Hard and perturbed Top-K: the indicator, its whole Jacobian, and its memory."""
+
+import pytest
+import reference
+import torch
+
+from dynfocus.network.selection import smallest, sorting_pairs
+from dynfocus.network.topk import _PerturbedTopK, hard_topk, perturbed_topk
+
+
+def soft(scores, noise, counts, width, sigma=0.1, full=True):
+    return _PerturbedTopK.apply(scores, noise, torch.tensor(counts), width, sigma, full)
+
+
+@pytest.mark.parametrize("scores", [torch.rand(9), torch.zeros(9), torch.tensor([1.0, 0, 1, 0, 1, 0, 1, 0, 1])])
+def test_indicator_and_jacobian_equal_the_one_hot_reference(scores):
+    noise = torch.randn(200, 9)
+    expected, jacobian = reference.perturbed_topk(scores, noise, 4, 0.1)
+    leaf = scores[None].clone().requires_grad_()
+    made = soft(leaf, noise[None], [4], 4)
+    torch.testing.assert_close(made[0], expected, rtol=1e-5, atol=1e-6)
+    weights = torch.randn(4, 9)
+    made.backward(weights[None])
+    torch.testing.assert_close(leaf.grad[0], torch.einsum("kl,klm->m", weights, jacobian), rtol=1e-5, atol=1e-5)
+
+
+def test_diagonal_gradient_keeps_only_each_scores_own_entries():
+    scores, noise, weights = torch.rand(7), torch.randn(300, 7), torch.randn(3, 7)
+    _, jacobian = reference.perturbed_topk(scores, noise, 3, 0.1)
+    leaf = scores[None].clone().requires_grad_()
+    soft(leaf, noise[None], [3], 3, full=False).backward(weights[None])
+    own = torch.einsum("kl,kll->l", weights, jacobian)
+    torch.testing.assert_close(leaf.grad[0], own, rtol=1e-5, atol=1e-5)
+
+
+def test_full_gradient_matches_finite_differences_of_the_expectation():
+    """Common random numbers, many draws; the diagonal gradient fails the same comparison."""
+    scores = torch.tensor([0.9, 0.2, 0.6, 0.45, 0.5])
+    weights = torch.randn(2, 5)
+    noise = torch.randn(400_000, 5)
+    step = 0.02
+
+    def expectation(values):
+        return (soft(values[None], noise[None], [2], 2)[0] * weights).sum()
+
+    slopes = torch.stack([
+        (expectation(scores + step * unit) - expectation(scores - step * unit)) / (2 * step) for unit in torch.eye(5)
+    ])
+    gradients = {}
+    for full in (True, False):
+        leaf = scores[None].clone().requires_grad_()
+        soft(leaf, noise[None], [2], 2, full=full).backward(weights[None])
+        gradients[full] = leaf.grad[0]
+    torch.testing.assert_close(gradients[True], slopes, rtol=0.05, atol=0.05)
+    assert (gradients[False] - slopes).abs().max() > 0.5
+
+
+def test_rows_of_different_k_do_not_mix():
+    scores, noise = torch.rand(2, 6), torch.randn(2, 100, 6)
+    scores[1, 4:] = -torch.inf
+    made = soft(scores, noise, [4, 2], 4)
+    torch.testing.assert_close(made[0], reference.perturbed_topk(scores[0], noise[0], 4, 0.1)[0])
+    torch.testing.assert_close(made[1, :2, :4], reference.perturbed_topk(scores[1, :4], noise[1, :, :4], 2, 0.1)[0])
+    assert made[1, 2:].abs().sum() == 0
+    assert made[1, :, 4:].abs().sum() == 0
+
+
+def test_each_used_row_of_the_indicator_sums_to_one():
+    made = perturbed_topk(torch.rand(3, 12), torch.tensor([5, 5, 5]), 5, 64, 0.1)
+    torch.testing.assert_close(made.sum(2), torch.ones(3, 5))
+
+
+def test_hard_topk_is_sorted_in_time_and_breaks_ties_by_index():
+    scores = torch.tensor([[0.5, 0.9, 0.5, 0.5, 0.1], [0.0, 0.0, 0.0, -torch.inf, -torch.inf]])
+    assert hard_topk(scores, torch.tensor([3, 2]), 3).tolist() == [[0, 1, 2], [0, 1, 5]]
+
+
+def test_no_draws_by_k_by_l_tensor_is_made():
+    """L = 80, K = 64, n = 500: the one-hot tensor alone would be 10 MB; every tensor made stays below 1 MB."""
+    sizes = []
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            for value in result if isinstance(result, tuple | list) else [result]:
+                if isinstance(value, torch.Tensor):
+                    sizes.append(value.untyped_storage().nbytes())
+            return result
+
+    scores = torch.rand(1, 80, requires_grad=True)
+    with Watch():
+        perturbed_topk(scores, torch.tensor([64]), 64, 500, 0.1).sum().backward()
+    assert max(sizes) < 1 << 20
+
+
+@pytest.mark.parametrize("count", [1, 3, 5, 8])
+@pytest.mark.parametrize("items", [8, 9, 33, 256])
+def test_the_sorting_network_finds_the_smallest_values(count, items):
+    x = torch.randint(0, 9, (2, items, 17)).float()
+    x[0, 3] = torch.inf
+    made = torch.stack(smallest(x, count), dim=1)
+    assert torch.equal(made, x.sort(dim=1).values[:, :count])
+
+
+def test_a_network_of_eight_lanes_has_nineteen_exchanges():
+    assert len(sorting_pairs(8)) == 19

@@ -1,0 +1,228 @@
+"""The other report items: settings, training data, hours, token budget, groups, sweeps, latency, conversations."""
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from score_files import score_record
+
+from dynfocus.config import load_config
+from dynfocus.config.schema import Video
+from dynfocus.evaluation.answer import VideoProblem
+from dynfocus.evaluation.questions import Question
+from dynfocus.reporting.breakdown import group_table
+from dynfocus.reporting.cases import converse
+from dynfocus.reporting.clip_similarity import question_and_answer, resize
+from dynfocus.reporting.hours import hours_table
+from dynfocus.reporting.latency import latency_cell, latency_table, time_answers
+from dynfocus.reporting.session import Session
+from dynfocus.reporting.settings import settings_table
+from dynfocus.reporting.sweeps import optimum_table, sweep_table
+from dynfocus.reporting.tables import Comparison
+from dynfocus.reporting.token_budget import frame_table, video_table
+from dynfocus.reporting.training_data import data_table
+
+
+def session_of(root: Path, *overrides: str, profile: str = "mini") -> Session:
+    config = load_config([Path(f"config/{profile}.yaml")], [f"root={root}", *overrides])
+    return Session(config, root)
+
+
+def texts(table) -> dict[str, list]:
+    return {row.labels[0]: row.cells for row in table.rows}
+
+
+# Table 11
+
+
+def test_paper_profile_has_the_settings_of_table_11_but_for_zero(tmp_path):
+    rows = texts(settings_table(session_of(tmp_path, profile="paper"), "dynfocus_full"))
+    unequal = {name for name, cells in rows.items() if any("≠" in cell for cell in cells)}
+    assert unequal <= {"DeepSpeed stage"}
+    assert rows["Learning rate"] == ["0.001", "0.001", "2e-05", "2e-05"]
+
+
+def test_settings_are_those_of_the_checkpoint_that_ran(tmp_path):
+    session = session_of(tmp_path)
+    settings = {stage: getattr(session.config, stage).model_dump(mode="json") for stage in ("alignment", "instruction")}
+    settings["instruction"]["global_batch"] = 77
+    folder = tmp_path / "checkpoints/instruction/dynfocus_full/seed-0"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({"settings": settings}))
+    table = settings_table(session, "dynfocus_full")
+    assert texts(table)["Batch size"][3] == "77 ≠"
+    assert "read from checkpoints/instruction/dynfocus_full/seed-0" in table.notes[0]
+
+
+# Tables 9 and 10
+
+
+def test_training_data_is_counted_from_the_files(tmp_path):
+    part = tmp_path / "data/webvid_cap/results_2M_train_50/0.csv"
+    part.parent.mkdir(parents=True)
+    part.write_text("videoid,name,page_dir\n1,a red ball rolls,p\n2,a cube stops,p\n")
+    table = data_table(session_of(tmp_path), "table_10", "Alignment")
+    rows = texts(table)
+    assert rows["WebVid-Cap"][:4] == ["Video-Text", "Captioning", "2", "2"]
+    assert rows["WebVid-Cap"][6] == "7"  # answer words: 4 + 3
+    assert rows["LLaVA-filtered CC3M"][2] == "missing"
+    assert rows["Total"][2] == "at least 2"
+    assert any(note.startswith("LLaVA-filtered CC3M: missing: no files below data/llava_cc3m") for note in table.notes)
+
+
+# Table 2
+
+
+def write_log(folder: Path, seconds: list[float]) -> None:
+    folder.mkdir(parents=True)
+    lines = [f"{step},2.5,{value}" for step, value in enumerate(seconds, 1)]
+    (folder / "log.csv").write_text("\n".join(["step,loss,seconds", *lines]) + "\n")
+
+
+def test_hours_are_the_sum_of_the_steps_and_their_ratio(tmp_path):
+    session = session_of(tmp_path)
+    for run, scale in (("two_token", 1.0), ("dynfocus", 2.0)):
+        write_log(session.layout.alignment(session.jobs.alignment_key(run, 0)), [900 * scale] * 2)
+        write_log(session.layout.instruction(run, 0), [5400 * scale])
+    rows = texts(hours_table(session))
+    assert [cell.ours for cell in rows["w/o DPE+CCE"]] == [0.5, 1.5, 2.0]
+    assert rows["with / without"][2].ours == 2.0
+    assert rows["with / without"][2].paper == pytest.approx(33.10 / 25.48)
+
+
+def test_hours_without_a_log_are_gaps(tmp_path):
+    assert all(cell.gap for cell in hours_table(session_of(tmp_path)).comparisons())
+
+
+# B.3
+
+
+def test_token_budget_of_the_paper_profile_is_the_paper_s(tmp_path):
+    session = session_of(tmp_path, profile="paper")
+    assert [cell.ours for cell in frame_table(session).comparisons()] == [40, 2, 2, 112]
+    assert {cell.verdict for cell in frame_table(session).comparisons()} == {"replicates"}
+    rows = texts(video_table(session, "token_budget"))
+    assert rows["DynFocus"][2] == "960"  # 100 frames: 20 · 40 + 2 · 80
+    assert rows["LLaMA-VID"][2] == "200"
+
+
+# C.3 and B.7
+
+
+def test_groups_come_in_the_paper_s_order_with_gaps(scores):
+    groups = {"capability": {"reasoning": {"accuracy": 30.0}, "temporal grounding": {"accuracy": 20.0}}}
+    root = scores([score_record("lvbench", "dynfocus_full", 0, {"accuracy": 25.0}, groups)])
+    rows = texts(group_table(session_of(root), "long_video", "lvbench", "capability", "LVBench"))
+    assert next(iter(rows)) == "TG: temporal grounding" and len(rows) == 6
+    assert rows["Rea: reasoning"][0].ours == 30.0
+    assert rows["Sum: summarization"][0].gap
+
+
+def test_best_setting_is_the_smallest_of_equals(scores):
+    def record(setting: int, long: float) -> dict:
+        groups = {"duration": {"long": {"accuracy": long}}}
+        return score_record("video_mme", f"prototypes_{setting}", 0, {"accuracy": 40.0}, groups)
+
+    session = session_of(scores([record(5, 30.0), record(15, 45.0), record(55, 45.0)]))
+    rows = texts(optimum_table(session))
+    assert (rows["long videos"][0].ours, rows["long videos"][0].paper) == (15, 60)
+    assert rows["short videos"][0].gap
+    sweep = texts(sweep_table(session, "prototypes", "L", "L"))
+    assert list(sweep) == ["5", "15", "25", "30", "40", "55", "60", "80"]
+    assert sweep["25"][2].gap and sweep["15"][2].ours == 45.0
+
+
+# Table 4 and Figures 1 and 2
+
+
+def question(number: int, **changes) -> Question:
+    fields = {
+        "benchmark": "msvd_qa",
+        "question_id": str(number),
+        "video": f"{number}.mp4",
+        "text": "what",
+        "gold": "ball",
+    }
+    return Question(**fields | {"encoder_prompt": f"what is it {number}"} | changes)
+
+
+class EchoAnswerer:
+    """Repeats the question; the second video is missing."""
+
+    def load(self, asked):
+        if asked.video == "2.mp4":
+            raise VideoProblem("missing_video", "not there")
+        return asked.video
+
+    def answer(self, requests):
+        return [f"{request.question.encoder_prompt} in {request.video}" for request in requests]
+
+
+def test_a_missing_video_is_not_timed():
+    assert len(time_answers(EchoAnswerer(), [question(1), question(2), question(3)])) == 2
+
+
+def test_latency_interval_by_hand():
+    # 1, 2, 3 seconds: half = 4.302653 / sqrt 3
+    cell = latency_cell(Comparison(paper=1.4, unit="s"), [1.0, 2.0, 3.0])
+    assert (cell.ours, cell.questions) == (2.0, 3)
+    assert cell.high - cell.ours == pytest.approx(2.484138, abs=1e-5)
+
+
+def test_latency_without_checkpoints_is_gaps(tmp_path):
+    cells = latency_table(session_of(tmp_path), "here").comparisons()
+    assert len(cells) == 9 and all(cell.gap for cell in cells)
+
+
+def test_a_conversation_keeps_order_and_annotation():
+    turns = converse(EchoAnswerer(), [question(1), question(3), question(4), question(5)], turns=3)
+    assert [turn.reply for turn in turns] == [f"what is it {number} in {number}.mp4" for number in (1, 3, 4)]
+    assert turns[0].gold == "ball"
+
+
+# Appendix A on files
+
+
+@pytest.fixture
+def film(tmp_path) -> Path:
+    """Twelve frames at 4 fps; frame t is grey of level 20 t."""
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=4, options={"crf": "1"})
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        for number in range(12):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 20 * number, dtype=np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def test_question_and_answer_uses_the_option_s_text():
+    options = ("A. red", "B. blue")
+    assert question_and_answer(question(1, gold="B", options=options)) == "what is it 1 B. blue"
+    assert question_and_answer(question(1)) == "what is it 1 ball"
+    assert question_and_answer(question(1, gold=None)) == "what is it 1"
+
+
+def test_a_frame_of_the_right_size_is_not_touched():
+    frame = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    assert resize(frame, 16, 16) is frame
+    assert resize(frame, 8, 4).shape == (4, 8, 3)
+
+
+def test_a_clip_checkpoint_embeds_frames_and_text(film, tmp_path):
+    from dynfocus.backbones.clip import build, save
+    from dynfocus.reporting.clip_similarity import ClipEmbedder
+
+    shape = {
+        "embed_dim": 8,
+        "vision_cfg": {"image_size": 16, "patch_size": 8, "width": 64, "layers": 1, "head_width": 32},
+        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+    }
+    save(build(shape), shape, tmp_path / "clip")
+    embedder = ClipEmbedder(tmp_path / "clip", tmp_path, Video(fps=1.0))
+    assert embedder.frames("film.mp4").shape == (3, 8)
+    assert embedder.text("what is it ball").shape == (8,)
