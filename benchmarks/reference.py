@@ -1,13 +1,13 @@
 """The kernels as a reader of the paper would write them: loops, one-hot tensors, pairwise broadcasts.
 
-Nothing here is clever. The tests compare the network's kernels with these functions in fp64; `benchmarks/measure_kernels.py`
-times them in fp32. One sample at a time, the input's type throughout, ties to the lower index.
+Nothing here is clever. The tests compare the network's kernels with the literal versions in fp64: item by item, ties
+to the lower index. `benchmarks/measure_kernels.py` times the `usual_*` versions in fp32: tensor operations, as such
+code is commonly written. One sample at a time, the input's type throughout.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -18,23 +18,16 @@ def direct_distances(x: Tensor) -> Tensor:
     return torch.stack([((x - row) ** 2).sum(1) for row in x])
 
 
-def cdist_distances(x: Tensor) -> Tensor:
-    """‖x_i − x_j‖² (M, M) of items (M, c) with torch's pairwise distances."""
-    return torch.cdist(x, x) ** 2
-
-
 def by_index(values: Tensor, largest: bool) -> list[int]:
     """Indices of values (M,) in order; equal values by index."""
     sign = -1 if largest else 1
     return sorted(range(len(values)), key=lambda i: (sign * float(values[i]), i))
 
 
-def dpc_knn(
-    x: Tensor, clusters: int, neighbours: int, distances: Callable[[Tensor], Tensor] = direct_distances
-) -> tuple[list[int], list[int], Tensor, Tensor]:
+def dpc_knn(x: Tensor, clusters: int, neighbours: int) -> tuple[list[int], list[int], Tensor, Tensor]:
     """DPC-KNN of items (M, c): labels (M), centres (K) ascending, ρ (M,), δ (M,)."""
     items, channels = x.shape
-    distance = distances(x)
+    distance = direct_distances(x)
     if items <= clusters:
         return list(range(items)), list(range(items)), x.new_ones(items), x.new_zeros(items)
     energy = x.new_zeros(items)
@@ -101,7 +94,7 @@ def kmeans(x: Tensor, clusters: int, weights: Tensor, iterations: int) -> tuple[
     return [order.index(label) for label in labels], [centre[k] for k in order]
 
 
-def kmeans_broadcast(x: Tensor, clusters: int, weights: Tensor, iterations: int) -> Tensor:
+def usual_kmeans(x: Tensor, clusters: int, weights: Tensor, iterations: int) -> Tensor:
     """Lloyd's algorithm as usually written: (M, K, c) differences and a mask per cluster. Labels (M,)."""
     centroids = x[((2 * torch.arange(clusters) + 1) * x.shape[0]) // (2 * clusters)]
     labels = None
@@ -117,6 +110,44 @@ def kmeans_broadcast(x: Tensor, clusters: int, weights: Tensor, iterations: int)
     return labels
 
 
+def usual_dpc_knn(x: Tensor, clusters: int, neighbours: int) -> tuple[Tensor, Tensor]:
+    """DPC-KNN of items (M, c) with pairwise distances, a mask and Top-K: labels (M,), ρ·δ (M,)."""
+    distance = torch.cdist(x, x) ** 2 / x.shape[1]
+    nearest = distance.topk(neighbours + 1, dim=1, largest=False).values[:, 1:]
+    density = torch.exp(-nearest.mean(1))
+    higher = density[None, :] > density[:, None]
+    delta = torch.where(higher, distance, distance.max()).min(1).values
+    product = density * delta
+    centres = product.topk(clusters).indices
+    labels = distance[:, centres].argmin(1)
+    labels[centres] = torch.arange(clusters, device=x.device)
+    return labels, product
+
+
+def usual_merge(x: Tensor, labels: Tensor, clusters: int, weights: Tensor) -> Tensor:
+    """Weighted means (K, c) by a one-hot matrix."""
+    share = torch.nn.functional.one_hot(labels, clusters).T * weights
+    return (share / share.sum(1, keepdim=True)) @ x
+
+
+def usual_object_prototypes(frame: Tensor, fine: int, coarse: int, neighbours: tuple[int, int]) -> Tensor:
+    """S-DPC of one frame (N, d): G_t (I, d) in tree order."""
+    labels, product = usual_dpc_knn(frame, fine, neighbours[0])
+    fine_tokens = usual_merge(frame, labels, fine, torch.exp(product))
+    parents, product = usual_dpc_knn(fine_tokens, coarse, neighbours[1])
+    coarse_tokens = usual_merge(fine_tokens, parents, coarse, torch.exp(product))
+    groups = [torch.cat([coarse_tokens[k : k + 1], fine_tokens[parents == k]]) for k in range(coarse)]
+    return torch.cat(groups)
+
+
+def usual_events(flat: Tensor, clusters: int, neighbours: int) -> Tensor:
+    """T-DPC of pooled frames (T, P·d): event prototypes (L, P·d)."""
+    if len(flat) <= clusters:
+        return flat
+    labels, _ = usual_dpc_knn(flat, clusters, neighbours)
+    return usual_merge(flat, labels, clusters, flat.new_ones(len(flat)))
+
+
 def pool(frame: Tensor, grid: int, pooled_grid: int) -> Tensor:
     """f_t: patches (N, d) averaged over squares to (P, d)."""
     side = grid // pooled_grid
@@ -130,16 +161,12 @@ def pool(frame: Tensor, grid: int, pooled_grid: int) -> Tensor:
 
 
 def object_prototypes(
-    frame: Tensor,
-    fine: int,
-    coarse: int,
-    neighbours: tuple[int, int],
-    distances: Callable[[Tensor], Tensor] = direct_distances,
+    frame: Tensor, fine: int, coarse: int, neighbours: tuple[int, int]
 ) -> tuple[Tensor, list[int], Tensor]:
     """S-DPC of one frame (N, d): G_t (I, d) in tree order, the group of each token, the coarse prototypes."""
-    labels, _, rho, delta = dpc_knn(frame, fine, neighbours[0], distances)
+    labels, _, rho, delta = dpc_knn(frame, fine, neighbours[0])
     fine_tokens = merge(frame, labels, min(fine, len(frame)), torch.exp(rho * delta))
-    parents, _, rho, delta = dpc_knn(fine_tokens, coarse, neighbours[1], distances)
+    parents, _, rho, delta = dpc_knn(fine_tokens, coarse, neighbours[1])
     coarse_tokens = merge(fine_tokens, parents, coarse, torch.exp(rho * delta))
     tokens, group = [], []
     for parent in range(coarse):

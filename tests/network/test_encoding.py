@@ -106,7 +106,11 @@ def test_context_attention_equals_the_unfolded_equations(tokens, video):
 @pytest.mark.parametrize("video", [(0, 1), (1, 0), (0, 0, 1)])
 def test_text_encoder_equals_the_transformers_forward_pass(layers, video):
     config = InstructBlipQFormerConfig(
-        hidden_size=32, num_hidden_layers=layers, num_attention_heads=2, intermediate_size=64, vocab_size=50,
+        hidden_size=32,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=64,
+        vocab_size=50,
         encoder_hidden_size=20,
     )
     encoder = TextEncoder(config, 4, 20).eval()

@@ -16,7 +16,7 @@ from dynfocus.network import DynFocusConfig, DynFocusForConditionalGeneration, D
 from dynfocus.network.text_encoder import TextEncoder
 from dynfocus.network.vision import load_vision_tower
 
-WORDS = "what is the red thing doing in a film ? it rolls".split()
+WORDS = ["what", "is", "the", "red", "thing", "doing", "in", "a", "film", "?", "it", "rolls"]
 CLIP = {
     "embed_dim": 16,
     "vision_cfg": {"image_size": 32, "patch_size": 4, "width": WIDTH, "layers": 3, "head_width": 16},
@@ -100,7 +100,7 @@ def test_slots_and_prompts_must_agree(backbones):
 
 def test_missing_or_foreign_backbones_are_named(backbones):
     folder, _, _ = backbones
-    with pytest.raises(UserError, match="no config.json"):
+    with pytest.raises(UserError, match=r"no config\.json"):
         build_model(config_of(), folder / "nowhere")
     file = folder / "qformer" / "config.json"
     values = json.loads(file.read_text())

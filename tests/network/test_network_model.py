@@ -30,10 +30,8 @@ def test_a_saved_model_gives_bitwise_equal_logits_in_a_new_process(tmp_path):
         logits = model(**toy_batch(model, toy_samples())).logits
     model.save_pretrained(tmp_path / "model")
     assert (tmp_path / "model" / "model.safetensors").is_file()
-    here = str(Path(__file__).parent)
-    subprocess.run(
-        [sys.executable, "-c", RELOAD, here, str(tmp_path / "model"), str(tmp_path / "logits.pt")], check=True, timeout=120
-    )
+    paths = [str(Path(__file__).parent), str(tmp_path / "model"), str(tmp_path / "logits.pt")]
+    subprocess.run([sys.executable, "-c", RELOAD, *paths], check=True, timeout=120)
     assert torch.equal(torch.load(tmp_path / "logits.pt"), logits)
     assert AutoConfig.from_pretrained(tmp_path / "model").num_visual_tokens(9) == model.num_visual_tokens(9)
 
@@ -42,10 +40,16 @@ def test_a_saved_model_gives_bitwise_equal_logits_in_a_new_process(tmp_path):
     "llm",
     [
         LlamaConfig(
-            hidden_size=64, intermediate_size=96, num_hidden_layers=1, num_attention_heads=4, vocab_size=100,
+            hidden_size=64,
+            intermediate_size=96,
+            num_hidden_layers=1,
+            num_attention_heads=4,
+            vocab_size=100,
             tie_word_embeddings=True,
         ),
-        GPT2Config(n_embd=64, n_layer=1, n_head=4, vocab_size=100, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, n_positions=600),
+        GPT2Config(
+            n_embd=64, n_layer=1, n_head=4, vocab_size=100, n_positions=600, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0
+        ),
     ],
     ids=["tied llama", "gpt2"],
 )

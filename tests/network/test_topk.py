@@ -43,9 +43,9 @@ def test_full_gradient_matches_finite_differences_of_the_expectation():
     def expectation(values):
         return (soft(values[None], noise[None], [2], 2)[0] * weights).sum()
 
-    slopes = torch.stack([
-        (expectation(scores + step * unit) - expectation(scores - step * unit)) / (2 * step) for unit in torch.eye(5)
-    ])
+    slopes = torch.stack(
+        [(expectation(scores + step * unit) - expectation(scores - step * unit)) / (2 * step) for unit in torch.eye(5)]
+    )
     gradients = {}
     for full in (True, False):
         leaf = scores[None].clone().requires_grad_()

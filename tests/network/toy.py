@@ -53,9 +53,7 @@ def toy_samples(lengths=(9, 1, 7), rounds=(2, 1, 1), seed=3):
     samples = []
     for index, (length, count) in enumerate(zip(lengths, rounds, strict=True)):
         words = torch.randint(2, 90, (3 + 2 * index,), generator=generator).tolist()
-        prompts = [
-            torch.randint(1, 50, (3 + r + index,), generator=generator).tolist() for r in range(count)
-        ]
+        prompts = [torch.randint(1, 50, (3 + r + index,), generator=generator).tolist() for r in range(count)]
         samples.append((torch.randn(length, PATCHES, WIDTH, generator=generator), prompts, words))
     return samples
 

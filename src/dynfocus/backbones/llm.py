@@ -7,6 +7,7 @@ model as it is.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +20,13 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from dynfocus.backbones.loop import optimize
 from dynfocus.config.schema import Config, LlmBackbone
+from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
-from dynfocus.training.templates import IGNORE
+from dynfocus.network.processing import add_image_token
+from dynfocus.training.templates import IGNORE, tokenize
 from dynfocus.world.films import ACTIONS, COLORS, MOMENTS, NUMBERS, PLACES, SHAPES
 from dynfocus.world.seeds import film_seeds
-from dynfocus.world.text import LETTERS, Lesson, Round, primer, reading_lesson
+from dynfocus.world.text import LETTERS, Lesson, primer, reading_lesson
 
 LESSONS = 3000
 """Different primers, and different lessons; training passes over them as often as its steps need."""
@@ -82,11 +85,14 @@ def train(settings: LlmBackbone, out: Path, seed: int) -> None:
         )
     )
 
+    reader = copy.deepcopy(tokenizer)
+    add_image_token(reader)
+
     def losses() -> Iterator[torch.Tensor]:
         generator = np.random.default_rng(seed)
         primer_steps = round(PRIMER_SHARE * settings.steps)
         for course, steps in ((primers, primer_steps), (lessons, settings.steps - primer_steps)):
-            encoded = [encode_lesson(tokenizer, lesson) for lesson in course]
+            encoded = [encode_lesson(reader, lesson) for lesson in course]
             encoded.sort(key=lambda sample: len(sample[1]))
             for _ in range(steps):
                 first = generator.integers(len(encoded) - settings.batch_size + 1)
@@ -121,35 +127,19 @@ def make_tokenizer(lessons: list[Lesson], vocab_size: int) -> PreTrainedTokenize
 def lesson_texts(lessons: list[Lesson]) -> Iterator[str]:
     words = (*COLORS, *SHAPES, *PLACES, *ACTIONS, *NUMBERS, *MOMENTS, *LETTERS, "big", "small", "yes", "no")
     for lesson in lessons:
-        yield lesson.system + chat(lesson.rounds)[0]
+        yield lesson.rendered.text.replace(IMAGE_TOKEN, "")
         yield " ".join(("", *words))
 
 
-def chat(rounds: list[Round]) -> tuple[str, list[tuple[int, int]]]:
-    """The rounds in the chat template, and the spans of the answers with their end tokens."""
-    text, spans = "", []
-    for question, answer in rounds:
-        text += f"USER: \n{question} ASSISTANT:" if not text else f"USER: {question} ASSISTANT:"
-        spans.append((len(text), len(text) + len(answer) + 5))
-        text += f" {answer}</s>"
-    return text, spans
-
-
 def encode_lesson(tokenizer: PreTrainedTokenizerFast, lesson: Lesson) -> tuple[list[list[int]], list[int]]:
-    """Token ids per position (several where a bag stands, one elsewhere) and labels of a lesson.
-
-    The bags stand where a chat has its image token: `SYSTEM USER: <bags> \\n question ASSISTANT: answer`.
-    """
-    head = tokenizer(f"{lesson.system}USER:")["input_ids"]
-    words = [[tokenizer.convert_tokens_to_ids(f"▁{word}") for word in bag] for bag in lesson.bags]
-    text, spans = chat(lesson.rounds)
-    start = len("USER:")
-    encoded = tokenizer(text[start:], add_special_tokens=False, return_offsets_mapping=True)
-    positions = [[token] for token in head] + words + [[token] for token in encoded["input_ids"]]
-    labels = [IGNORE] * (len(head) + len(words))
-    for token, (first, last) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
-        inside = any(begin < last + start and first + start < end for begin, end in spans)
-        labels.append(token if inside else IGNORE)
+    """Token ids per position (several where a bag stands, one elsewhere) and labels; the bags replace the media token."""
+    slot = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+    bags = [[tokenizer.convert_tokens_to_ids(f"▁{word}") for word in bag] for bag in lesson.bags]
+    tokens = tokenize(lesson.rendered, tokenizer, tokenizer.model_max_length)
+    positions, labels = [], []
+    for token, label in zip(tokens.input_ids, tokens.labels, strict=True):
+        positions += bags if token == slot else [[token]]
+        labels += [IGNORE] * len(bags) if token == slot else [label]
     return positions, labels
 
 

@@ -90,9 +90,11 @@ class Rows:
         prompt = torch.arange(len(prompt_video)).repeat_interleave(per_prompt)
         start = per_prompt.cumsum(0) - per_prompt
         frame = first[video[prompt]] + torch.arange(prompt.shape[0]) - start[prompt]
-        place = torch.stack([(video[:q] == v).sum() for q, v in enumerate(video)])[prompt]
+        grouped = video.argsort(stable=True)
+        place = torch.empty_like(video)
+        place[grouped] = torch.arange(len(video)) - (of_video.cumsum(0) - of_video)[video[grouped]]
         per_frame = int(of_video.max())
-        slot = frame * per_frame + place
+        slot = frame * per_frame + place[prompt]
         by_frame = slot.argsort()
         by_prompt = torch.empty_like(by_frame).scatter_(0, by_frame, torch.arange(prompt.shape[0]))
         columns = (frame[by_frame], prompt[by_frame], slot[by_frame], by_prompt)
@@ -119,7 +121,7 @@ class Rows:
         )
 
     def group(self, x: Tensor) -> Tensor:
-        """Values of rows (R, n, c) as (F, per_frame · n, c): all prompts of a frame side by side, zero where one lacks."""
+        """Values of rows (R, n, c) as (F, per_frame · n, c): all prompts of a frame side by side, zero for none."""
         if not self.uniform:
             x = x.new_zeros(self.frames * self.per_frame, *x.shape[1:]).index_copy(0, self.slot, x)
         return x.reshape(self.frames, self.per_frame * x.shape[1], *x.shape[2:])

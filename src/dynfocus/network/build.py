@@ -24,8 +24,8 @@ def build_model(
 ) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
     """The network of `config` with the pretrained LLM and text encoder of `backbones_dir`/llm and /qformer.
 
-    Weights are fp32. The connector's other parameters are new, drawn from torch's current seed. Raises UserError when a backbone is
-    missing or does not fit.
+    Weights are fp32. The connector's other parameters are new, drawn from torch's current seed. Raises UserError when a
+    backbone is missing or does not fit.
     """
     folder = Path(backbones_dir)
     llm_dir, qformer_dir = folder / "llm", folder / "qformer"

@@ -40,7 +40,7 @@ class Objects:
 @torch.no_grad()
 def object_prototypes_of(frames: Tensor, network: NetworkFields, dtype: torch.dtype | None = None) -> Objects:
     """S-DPC of frames (F, N, d), in blocks of frames that fit the cache; tokens in `dtype`."""
-    count, patches, width = frames.shape
+    _, patches, width = frames.shape
     per_frame = 4 * patches * (2 * width + 4 * patches)
     block = max(1, BLOCK_BYTES.get(frames.device.type, 1 << 30) // per_frame)
     parts = [_block_objects(part, network, dtype or frames.dtype) for part in frames.split(block)]

@@ -58,7 +58,7 @@ def cluster(
     Weighted K-means weighs an item by its k-NN density ρ. Raises UserError on NaN or infinity in a real item.
     """
     if x.shape[1] <= clusters:
-        refuse_non_finite(x.float().square().sum(2), mask)
+        refuse_non_finite(torch.linalg.vector_norm(x, dim=2, dtype=torch.float32), mask)
         return identity_clusters(x, clusters, mask)
     with torch.autocast(x.device.type, enabled=False):
         if method == "dpc_knn":
@@ -85,8 +85,9 @@ def identity_clusters(x: Tensor, clusters: int, mask: Tensor | None) -> Clusters
 def neighbour_energy(distance: Tensor, neighbours: int, channels: int) -> Tensor:
     """Mean distance per channel (B, M) of each item to its `neighbours` nearest other items: −log ρ.
 
-    `distance` (B, M, M), symmetric and with a zero diagonal, is infinite towards padding; where fewer others exist, the mean runs over those. The energy
-    is what densities are compared by: exp(−energy) would round near neighbours to one and far ones to zero.
+    `distance` (B, M, M), symmetric and with a zero diagonal, is infinite towards padding; where fewer others exist, the
+    mean runs over those. Densities are compared by their energy: exp(−energy) would round near neighbours to one and far
+    ones to zero.
     """
     diagonal = distance.diagonal(dim1=1, dim2=2)
     diagonal.fill_(torch.inf)
@@ -111,13 +112,11 @@ def separation(distance: Tensor, energy: Tensor, real: Tensor) -> Tensor:
     return nearest.scatter(1, densest, farthest)
 
 
-def dpc_knn(
-    distance: Tensor, clusters: int, neighbours: int, channels: int, mask: Tensor | None = None
-) -> Clusters:
-    """Density-peaks clustering with k-NN density, from squared distances (B, M, M) of items of c channels, M > clusters.
+def dpc_knn(distance: Tensor, clusters: int, neighbours: int, channels: int, mask: Tensor | None = None) -> Clusters:
+    """Density-peaks clustering with k-NN density, from squared distances (B, M, M) of items of c channels.
 
-    D = distance / c; ρ = exp(−mean D to the C nearest others); δ as in `separation`, in D; the items with the highest ρ·δ are centres;
-    every item joins its nearest centre, a centre joins itself.
+    M > clusters. D = distance / c; ρ = exp(−mean D to the C nearest others); δ as in `separation`, in D. The items with
+    the highest ρ·δ are centres; every item joins its nearest centre, a centre joins itself.
     """
     batch, items, _ = distance.shape
     real = mask if mask is not None else torch.ones(batch, items, dtype=torch.bool, device=distance.device)
@@ -142,7 +141,8 @@ def kmeans(
     """Lloyd's algorithm on items `x` (B, M, c), M > clusters, with optional item weights (B, M).
 
     It starts from items evenly spaced in order and stops when no item moves or after `iterations`. A cluster that
-    ends empty takes the item farthest from its own centroid (`_fill_empty`). A cluster's centre is the member nearest to its centroid.
+    ends empty takes the item farthest from its own centroid (`_fill_empty`). A cluster's centre is
+    the member nearest to its centroid.
     """
     batch, items, _ = x.shape
     real = mask if mask is not None else torch.ones(batch, items, dtype=torch.bool, device=x.device)

@@ -93,7 +93,10 @@ def markdown(frames: int = 1000) -> str:
         lines.append(f"| {cost.module} | {cost.parameters:,.3f} | {work} | {cost.paper} |")
     network = Network()
     cone = fine_tokens(network) + CONTEXT_AND_CONTENT
-    lines += ["", f"Tokens: {cone} per cone, {network.rod_tokens} per rod, {num_visual_tokens(network, frames)} per video."]
+    lines += [
+        "",
+        f"Tokens: {cone} per cone, {network.rod_tokens} per rod, {num_visual_tokens(network, frames)} per video.",
+    ]
     return "\n".join(lines)
 
 

@@ -55,8 +55,9 @@ def estimate_events(pooled: Tensor, mask: Tensor | None, network: NetworkFields)
     videos, frames, patches, width = pooled.shape
     flat = pooled.reshape(videos, frames, patches * width)
     clusters = cluster(flat, network.event_prototypes, network.clustering, network.temporal_neighbours, mask)
+    alone = frames <= network.event_prototypes and mask is None
     with torch.no_grad():
-        prototypes = clusters.merge(flat)
+        prototypes = flat if alone else clusters.merge(flat)
     return Events(prototypes.view(videos, -1, patches, width), clusters)
 
 

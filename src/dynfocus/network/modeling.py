@@ -146,7 +146,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
         prompt_attention_mask: Tensor | None,
         prompt_video: Tensor,
     ) -> tuple[Videos, Prompts]:
-        """Packed videos and prompts of a batch; pixels go through the vision tower. Raises UserError on wrong shapes."""
+        """Packed videos and prompts; pixels go through the vision tower. Raises UserError on wrong shapes."""
         if video_features is None:
             if self.vision_tower is None:
                 raise UserError("pixel_values_videos: this model has no vision tower; give video_features instead")
@@ -237,9 +237,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
             if position_ids is None and attention_mask is not None and attention_mask.shape == inputs_embeds.shape[:2]:
                 position_ids = (attention_mask.long().cumsum(1) - 1).clamp(min=0)
             kwargs["position_ids"] = position_ids
-        return self.language_model(
-            inputs_embeds=inputs_embeds, attention_mask=attention_mask, labels=labels, **kwargs
-        )
+        return self.language_model(inputs_embeds=inputs_embeds, attention_mask=attention_mask, labels=labels, **kwargs)
 
     @torch.no_grad()
     def generate(self, input_ids: Tensor, attention_mask: Tensor | None = None, **kwargs: Any) -> Any:
@@ -249,6 +247,4 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """
         visual = {name: kwargs.pop(name) for name in VISUAL_INPUTS if name in kwargs}
         embeddings = self.embed(input_ids, **visual)
-        return super().generate(
-            input_ids=input_ids, inputs_embeds=embeddings, attention_mask=attention_mask, **kwargs
-        )
+        return super().generate(input_ids=input_ids, inputs_embeds=embeddings, attention_mask=attention_mask, **kwargs)

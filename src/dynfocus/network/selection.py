@@ -34,7 +34,7 @@ def smallest(x: Tensor, count: int) -> list[Tensor]:
 
 
 def sorting_pairs(width: int) -> list[tuple[int, int]]:
-    """Batcher's odd-even merge network for `width` lanes, a power of two: pairs to bring in order, one after another."""
+    """Batcher's odd-even merge network for `width` lanes, a power of two: pairs to bring in order, in turn."""
     pairs = []
     run = 1
     while run < width:

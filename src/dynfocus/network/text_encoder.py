@@ -1,7 +1,7 @@
 """The text encoder: InstructBLIP's Q-Former reads the question and a frame (paper section 2).
 
-The modules and weights are transformers' `InstructBlipQFormerModel`; the pass over them is our own, because the Q-Former
-runs on every (frame, prompt) pair and much of it does not depend on both:
+The modules and weights are transformers' `InstructBlipQFormerModel`; the pass over them is our own, because it runs on
+every (frame, prompt) pair and much of it does not depend on both:
 
 * before the first cross-attention nothing depends on the frame: computed once per prompt;
 * keys and values of the cross-attention do not depend on the prompt: computed once per frame;
@@ -124,8 +124,7 @@ def _self_attention(block: nn.Module, queries: Tensor, text: Tensor, step: _Step
         maps = (attention.query, attention.key, attention.value)
         text_maps = [linear(text).index_select(0, step.spread) for linear in maps[step.last :]]
         key, value = (
-            torch.cat([linear(queries), mapped], dim=1)
-            for linear, mapped in zip(maps[1:], text_maps[-2:], strict=True)
+            torch.cat([linear(queries), mapped], dim=1) for linear, mapped in zip(maps[1:], text_maps[-2:], strict=True)
         )
         query, reading = attention.query(queries), queries
         if not step.last:

@@ -69,7 +69,7 @@ def univi_levels(network: NetworkFields) -> tuple[int, ...]:
 
 
 def star_layout(network: NetworkFields, frames: int) -> tuple[int, int, int]:
-    """STAR memory of Flash-VStream: frames kept whole (latest and retrieved), temporal clusters, tokens of a whole frame."""
+    """Flash-VStream's STAR memory: whole frames (latest, retrieved), temporal clusters, tokens of a whole frame."""
     clusters = min(frames, network.event_prototypes)
     whole = STAR_SPATIAL_FRAMES + min(STAR_RETRIEVED_FRAMES, clusters)
     return whole, clusters, min(STAR_SPATIAL_GRID, network.grid) ** 2

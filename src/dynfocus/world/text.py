@@ -11,7 +11,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from dynfocus.training.templates import SYSTEM
+from dynfocus.datasets.records import IMAGE_TOKEN
+from dynfocus.training.templates import SYSTEM, Rendered
 from dynfocus.world.films import MOMENTS, Film, Scene, make_film
 from dynfocus.world.questions import QA, ask, describe
 
@@ -28,6 +29,9 @@ DESCRIBE_PROMPTS = (
     "Tell what can be seen in this clip.",
 )
 LETTERS = "ABCDEF"
+END = "</s>"
+CAPTION_SHARE = 0.35
+"""Share of the lessons that are captions."""
 
 Bag = tuple[str, ...]
 Round = tuple[str, str]
@@ -35,11 +39,10 @@ Round = tuple[str, str]
 
 @dataclass(frozen=True)
 class Lesson:
-    """The words before the first turn, what is seen, and (human, assistant) rounds about it."""
+    """Text in the form of a training stage, with what is seen in place of its one media token."""
 
-    system: str
     bags: list[Bag]
-    rounds: list[Round]
+    rendered: Rendered
 
 
 def choice_prompt(question: str, options: list[str]) -> str:
@@ -88,20 +91,38 @@ def sketch(film: Film, rng: random.Random) -> list[Bag]:
     return [bag for scene in film.scenes for moment in MOMENTS for bag in sketch_moment(scene, moment, rng)]
 
 
+def chat(system: str, rounds: list[Round]) -> Rendered:
+    """Rounds in the template of instruction tuning, the media token at the head of the first."""
+    text, answers = system, []
+    for number, (question, answer) in enumerate(rounds):
+        text += f"USER: {question} ASSISTANT:" if number else f"USER: {IMAGE_TOKEN}\n{question} ASSISTANT:"
+        answers.append((len(text), len(text) + len(f" {answer}{END}")))
+        text += f" {answer}{END}"
+    return Rendered(text, tuple(answers), ("",))
+
+
+def caption(film: Film) -> Rendered:
+    """A caption in the template of vision-language alignment."""
+    text = f"{IMAGE_TOKEN}{describe(film)}\n"
+    return Rendered(text, ((len(IMAGE_TOKEN), len(text)),), ("",))
+
+
 def primer(seed: int, rounds: int = 7) -> Lesson:
     """An easy lesson: the sketch of one scene and open questions."""
     rng = random.Random(f"primer-{seed}")
     film = make_film(seed)
-    return Lesson("", sketch(film, rng), [open_round(qa, rng) for qa in ask(film)[:rounds]])
+    return Lesson(sketch(film, rng), chat("", [open_round(qa, rng) for qa in ask(film)[:rounds]]))
 
 
 def reading_lesson(seed: int, rounds: int = 6) -> Lesson:
-    """A lesson in chat form: a choice, a yes-or-no or a caption among open questions, one or two scenes."""
+    """A lesson as the training stages have it: a caption, or a talk with a choice, a yes-or-no or a description."""
     rng = random.Random(f"lesson-{seed}")
     film = make_film(seed, rng.choice((1, 1, 2)))
+    if rng.random() < CAPTION_SHARE:
+        return Lesson(sketch(film, rng), caption(film))
     first, *others = ask(film)
     special = rng.choice((choice_round, choice_round, yes_no_round, None))
     pairs = [special(first, rng) if special else describe_round(film, rng)]
     pairs += [open_round(qa, rng) for qa in others[: rounds - 1]]
     rng.shuffle(pairs)
-    return Lesson(f"{SYSTEM} ", sketch(film, rng), pairs)
+    return Lesson(sketch(film, rng), chat(f"{SYSTEM} ", pairs))
