@@ -42,7 +42,7 @@ class FeatureStore:
         self._where = {
             key: shard
             for shard in self._shards
-            for key in shard.keys()
+            for key in shard.keys()  # noqa: SIM118 (the handle is not iterable)
             if not key.endswith(FRAMES)
         }
 

@@ -20,10 +20,13 @@ from torch.nn import functional
 from dynfocus.backbones.loop import optimize
 from dynfocus.config.schema import ClipBackbone, Config
 from dynfocus.errors import UserError
+from dynfocus.network.vision import load_vision_tower
 from dynfocus.world.stills import Still, still
 
 MEAN = torch.tensor(open_clip.OPENAI_DATASET_MEAN).view(3, 1, 1)
 STD = torch.tensor(open_clip.OPENAI_DATASET_STD).view(3, 1, 1)
+FEATURE_STD = 0.75
+"""Standard deviation of a trained encoder's features."""
 CONFIG_FILE, WEIGHTS_FILE = "open_clip_config.json", "open_clip_model.safetensors"
 
 
@@ -94,7 +97,8 @@ def train(settings: ClipBackbone, image_size: int, out: Path, seed: int) -> None
     shape = model_config(settings.model)
     if shape["vision_cfg"]["image_size"] != image_size:
         raise UserError(
-            f"video.image_size is {image_size}, but {settings.model} has {shape['vision_cfg']['image_size']}; set them equal"
+            f"video.image_size is {image_size}, but {settings.model} has {shape['vision_cfg']['image_size']}; "
+            "set them equal"
         )
     torch.manual_seed(seed)
     model = build(shape)
@@ -107,7 +111,28 @@ def train(settings: ClipBackbone, image_size: int, out: Path, seed: int) -> None
             yield caption_and_region_loss(model, tokenizer, stills)
 
     optimize(model, losses(), settings.steps, settings.learning_rate, "contrastive training of CLIP")
+    rng = np.random.default_rng(seed)
+    rescale_stream(model, settings.layer, normalize(np.stack([still(rng, image_size).image for _ in range(64)])))
     save(model, shape, out)
+
+
+@torch.no_grad()
+def rescale_stream(model: CLIP, layer: int, images: torch.Tensor) -> None:
+    """Scale the visual residual stream so that the features of `layer` have the standard deviation `FEATURE_STD`.
+
+    Every block begins with a norm, so the stream's scale is free and the model computes what it did before. Fixing it
+    makes the densities exp(−D) of the clustering alike in every training.
+    """
+    visual = model.visual
+    scale = FEATURE_STD / load_vision_tower(visual, layer)(images).std()
+    writers = [visual.ln_pre, *(part for block in visual.transformer.resblocks for part in block_outputs(block))]
+    for parameter in (parameter for writer in writers for parameter in writer.parameters()):
+        parameter.mul_(scale)
+
+
+def block_outputs(block: torch.nn.Module) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """The two linear maps by which a block writes to the residual stream."""
+    return block.attn.out_proj, block.mlp.c_proj
 
 
 def caption_and_region_loss(model: CLIP, tokenizer: open_clip.SimpleTokenizer, stills: list[Still]) -> torch.Tensor:

@@ -132,7 +132,7 @@ def lesson_texts(lessons: list[Lesson]) -> Iterator[str]:
 
 
 def encode_lesson(tokenizer: PreTrainedTokenizerFast, lesson: Lesson) -> tuple[list[list[int]], list[int]]:
-    """Token ids per position (several where a bag stands, one elsewhere) and labels; the bags replace the media token."""
+    """Token ids per position (several where a bag stands, else one) and labels; bags replace the media token."""
     slot = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     bags = [[tokenizer.convert_tokens_to_ids(f"▁{word}") for word in bag] for bag in lesson.bags]
     tokens = tokenize(lesson.rendered, tokenizer, tokenizer.model_max_length)

@@ -148,7 +148,9 @@ class Network(Section):
     merge_weights: Literal["exp_density", "mean"] = Field(
         "exp_density", description="Weights of the members of an object prototype: exp(ρδ) as in B.3, or equal."
     )
-    group_gate: bool = Field(True, description="Scale each coarse group by the softmax gate of the released code.")
+    group_gate: bool = Field(
+        False, description="Scale each coarse group by a learned softmax gate: in the released code, not in the paper."
+    )
     fusion: Literal["concat_multi", "concat", "cross_attention"] = Field(
         "concat_multi", description="How a cone joins h_t and G_t (Table 6)."
     )

@@ -86,8 +86,8 @@ def neighbour_energy(distance: Tensor, neighbours: int, channels: int) -> Tensor
     """Mean distance per channel (B, M) of each item to its `neighbours` nearest other items: −log ρ.
 
     `distance` (B, M, M), symmetric and with a zero diagonal, is infinite towards padding; where fewer others exist, the
-    mean runs over those. Densities are compared by their energy: exp(−energy) would round near neighbours to one and far
-    ones to zero.
+    mean runs over those. Densities are compared by their energy: exp(−energy) would round near neighbours to one and
+    far ones to zero.
     """
     diagonal = distance.diagonal(dim1=1, dim2=2)
     diagonal.fill_(torch.inf)

@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def hard_topk(scores: Tensor, counts: Tensor, width: int) -> Tensor:
@@ -42,43 +43,33 @@ def perturbed_topk(
     return _PerturbedTopK.apply(scores, noise, counts, width, sigma, gradient == "full")
 
 
-def sorted_draws(scores: Tensor, noise: Tensor, counts: Tensor, width: int, sigma: float) -> Tensor:
-    """Sorted Top-K indices (V, n, width) of each perturbed row of scores; L where a slot is unused."""
-    length = scores.shape[1]
+def draw_cells(scores: Tensor, noise: Tensor, counts: Tensor, width: int, sigma: float) -> Tensor:
+    """Cell k·L + l (V, n, L) that score l enters as the k-th chosen of a draw; k = width where it is not chosen."""
+    videos, _, length = noise.shape
     perturbed = torch.add(scores.float()[:, None, :], noise, alpha=sigma)
-    chosen = perturbed.topk(min(width, length), dim=2).indices
-    if width > 1 and bool((counts < width).any()):
-        unused = torch.arange(width, device=scores.device) >= counts[:, None]
-        chosen = chosen.masked_fill(unused[:, None, :], length)
-    return chosen.to(torch.int16).sort(2).values if length < 2**15 else chosen.sort(2).values
+    best = perturbed.topk(min(width, length), dim=2, sorted=videos > 1).indices
+    used = (torch.arange(best.shape[2], device=scores.device) < counts[:, None])[:, None, :].expand_as(best)
+    chosen = torch.zeros(noise.shape, dtype=torch.bool, device=scores.device).scatter_(2, best, used)
+    rank = (chosen.cumsum(2) - 1).masked_fill_(~chosen, width)
+    return rank.mul_(length).add_(torch.arange(length, device=scores.device))
 
 
 class _PerturbedTopK(torch.autograd.Function):
     @staticmethod
     def forward(ctx, scores, noise, counts, width, sigma, full):
         videos, draws, length = noise.shape
-        chosen = sorted_draws(scores, noise, counts, width, sigma)
-        cell = torch.arange(width, device=scores.device) * (length + 1) + chosen
-        hits = torch.zeros(videos, width * (length + 1), device=scores.device)
-        hits.scatter_add_(1, cell.flatten(1), hits.new_ones(()).expand(videos, cell[0].numel()))
-        ctx.save_for_backward(noise, chosen)
+        cells = draw_cells(scores, noise, counts, width, sigma)
+        hits = torch.zeros(videos, (width + 1) * length, device=scores.device)
+        hits.scatter_add_(1, cells.flatten(1), hits.new_ones(()).expand(videos, draws * length))
+        ctx.save_for_backward(noise, cells)
         ctx.sigma, ctx.full, ctx.dtype = sigma, full, scores.dtype
-        return (hits / draws).view(videos, width, length + 1)[:, :, :length].to(scores.dtype)
+        return (hits / draws).view(videos, width + 1, length)[:, :width].to(scores.dtype)
 
     @staticmethod
     def backward(ctx, grad):
-        noise, chosen = ctx.saved_tensors
-        videos, draws, length = noise.shape
-        width = chosen.shape[2]
-        padded = torch.nn.functional.pad(grad.float(), (0, 1)).flatten(1)
-        cell = torch.arange(width, device=grad.device) * (length + 1) + chosen
-        entry = padded.gather(1, cell.flatten(1)).view(videos, draws, width)
-        scale = 1.0 / (draws * ctx.sigma)
-        if ctx.full:
-            slope = torch.bmm(entry.sum(2)[:, None, :], noise)[:, 0]
-        else:
-            index = chosen.long()
-            moved = torch.nn.functional.pad(noise, (0, 1)).gather(2, index) * entry
-            slope = torch.zeros(videos, length + 1, device=grad.device)
-            slope = slope.scatter_add(1, index.flatten(1), moved.flatten(1))[:, :length]
-        return (slope * scale).to(ctx.dtype), None, None, None, None, None
+        noise, cells = ctx.saved_tensors
+        draws = noise.shape[1]
+        padded = F.pad(grad.float(), (0, 0, 0, 1)).flatten(1)
+        entry = padded.gather(1, cells.flatten(1)).view_as(noise)
+        slope = torch.bmm(entry.sum(2)[:, None, :], noise)[:, 0] if ctx.full else (entry * noise).sum(1)
+        return (slope / (draws * ctx.sigma)).to(ctx.dtype), None, None, None, None, None

@@ -191,12 +191,15 @@ def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def lvbench(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Film]:
-    """LVBench: one line a video, its questions with four option lines each."""
+    """LVBench: one line a video, its questions with four option lines each.
+
+    A film's first right letter is one on from the film before it, so that every capability has every letter.
+    """
     media, rows, asked = {}, [], 0
-    for film in films:
+    for number, film in enumerate(films):
         key, questions = f"lv{film.seed}", []
         for label, kinds in LVBENCH_TYPES.items():
-            for qa, options, letter in choice_questions(film, asked, rng, kinds)[:1]:
+            for qa, options, letter in choice_questions(film, number + len(questions), rng, kinds)[:1]:
                 lines = [f"({mark}) {option}" for mark, option in zip(LETTERS, options, strict=False)]
                 questions.append(
                     {

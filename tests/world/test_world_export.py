@@ -1,0 +1,122 @@
+"""Every set of the mini world is written in the official files, the same for a seed, from films of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from world_files import TINY, with_world, write_annotations
+from PIL import Image
+
+from dynfocus.config.schema import DATASETS
+from dynfocus.datasets import load_records, locate, media_of, modality, rounds
+from dynfocus.datasets.registry import TRAINING_SETS
+from dynfocus.errors import UserError
+from dynfocus.evaluation.benchmarks import BENCHMARKS, load_questions
+from dynfocus.video import frame_count, frame_rate
+from dynfocus.world import export
+from dynfocus.world.films import make_film
+from dynfocus.world.render import film_frames, write_mp4
+from dynfocus.world.seeds import SPLITS, film_seeds
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_the_world_has_every_training_set_and_benchmark():
+    assert set(export.SETS) == set(DATASETS) == set(TRAINING_SETS) | set(BENCHMARKS)
+
+
+@pytest.mark.parametrize("name", TRAINING_SETS)
+def test_the_official_reader_of_a_training_set_reads_it_and_finds_every_medium(name, tiny_sets):
+    folder, films = tiny_sets
+    records = load_records(name, folder / name)
+    assert len(records) >= 6
+    assert {modality(record) for record in records} == {"image" if export.SETS[name].images else "video"}
+    assert all(question and answer for record in records for question, answer in rounds(record))
+    media = media_of(records)
+    assert {locate(folder / name, medium) for medium in media} == set(films[name])
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_the_official_reader_of_a_benchmark_reads_it_and_finds_every_video(name, tiny_sets):
+    folder, films = tiny_sets
+    questions = load_questions(BENCHMARKS[name], folder)
+    assert len({question.video for question in questions}) >= 9
+    assert {folder / name / question.video for question in questions} <= set(films[name])
+    for question in questions:
+        assert question.gold
+        if question.options:
+            assert len(set(question.options)) == len(question.options) >= 3
+            assert question.gold in "ABCDEF"[: len(question.options)]
+
+
+def test_the_same_seed_gives_the_same_annotations_in_another_process(tiny_config, tiny_sets, repository, tmp_path):
+    folder, _ = tiny_sets
+    settings = ", ".join(f"{key}={value}" for key, value in TINY.items())
+    code = (
+        "from pathlib import Path; from world_files import with_world, write_annotations;"
+        "from dynfocus.config import load_config;"
+        f"config = load_config([Path({str(repository / 'config' / 'mini.yaml')!r})]);"
+        f"write_annotations(with_world(config, {settings}), Path({str(tmp_path)!r}))"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, env={"PYTHONHASHSEED": "7"}, check=True)
+    assert digests(tmp_path) == digests(folder)
+
+
+def test_another_seed_gives_other_annotations(tiny_config, tiny_sets, tmp_path):
+    folder, _ = tiny_sets
+    write_annotations(with_world(tiny_config, seed=1), tmp_path)
+    ours, theirs = digests(folder), digests(tmp_path)
+    annotations = {path for path in ours if path.endswith((".json", ".jsonl", ".csv"))}
+    same = {path for path in annotations if ours[path] == theirs.get(path)}
+    assert {Path(path).name for path in same} == {"pid_splits.json"}, "only a list of row numbers may be equal"
+
+
+def test_sets_and_seeds_never_share_a_film(tiny_config, tiny_sets, tmp_path):
+    _, films = tiny_sets
+    seeds = [{film.seed for film in shown.values()} for shown in films.values()]
+    seeds += [
+        {film.seed for film in shown.values()}
+        for shown in write_annotations(with_world(tiny_config, seed=1), tmp_path).values()
+    ]
+    seeds += [set(film_seeds("reading", seed, 3000)) for seed in (0, 1)]
+    for one, other in itertools.combinations(seeds, 2):
+        assert one and other and not one & other
+
+
+def test_a_large_world_keeps_its_splits_apart():
+    ranges = [film_seeds(split, seed, 10**9) for seed in range(3) for split in SPLITS]
+    for one, other in itertools.pairwise(ranges):
+        assert one.stop <= other.start
+
+
+def test_an_unknown_set_is_named(tiny_config, tmp_path):
+    with pytest.raises(UserError, match="no set msvd; it has webvid_cap, "):
+        export.prepare(tiny_config, "msvd", tmp_path)
+
+
+def test_rendered_media_have_the_frames_and_size_of_the_configuration(tiny_config, tmp_path):
+    config = with_world(tiny_config, train_images=1, test_films=2, frame_size=64, frame_rate=3)
+    export.prepare(config, "msrvtt_qa", tmp_path / "msrvtt_qa")
+    export.prepare(config, "llava_cc3m", tmp_path / "llava_cc3m")
+    films = sorted((tmp_path / "msrvtt_qa" / "videos").glob("*.mp4"))
+    assert [frame_count(path) for path in films] == [12 * 3, 2 * 12 * 3]
+    assert {frame_rate(path) for path in films} == {3.0}
+    (still,) = (tmp_path / "llava_cc3m" / "images").iterdir()
+    assert np.asarray(Image.open(still)).shape == (64, 64, 3)
+
+
+def test_an_mp4_rendered_twice_has_equal_bytes(tmp_path):
+    film = make_film(3, scenes=2)
+    for name in ("one.mp4", "two.mp4"):
+        write_mp4(tmp_path / name, film_frames(film, 128, 2), 2)
+    assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes()

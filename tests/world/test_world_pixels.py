@@ -1,0 +1,162 @@
+"""What a film's questions ask about is really in its pixels, after encoding and decoding."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from dynfocus.video import read_frames
+from dynfocus.world.films import ACTIONS, BOARD, EVENT_SECONDS, MOMENTS, SCENE_SECONDS, make_film, moment_seconds
+from dynfocus.world.questions import ask, describe
+from dynfocus.world.render import BIG, RGB, film_frames, show_frame, write_mp4
+from dynfocus.world.stills import still
+
+SIZE, RATE = 128, 2
+FILMS = 6
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """(film, all its frames (T, H, W, 3) decoded from mp4), of one and of two scenes."""
+    folder, made = tmp_path_factory.mktemp("films"), []
+    for seed in range(FILMS):
+        film, path = make_film(seed, 1 + seed % 2), folder / f"{seed}.mp4"
+        write_mp4(path, film_frames(film, SIZE, RATE), RATE)
+        made.append((film, read_frames(path, range(film.seconds * RATE)).astype(int)))
+    return made
+
+
+def scenes(films):
+    """(scene, its frames) of all films."""
+    for film, frames in films:
+        yield from zip(film.scenes, np.split(frames, len(film.scenes)), strict=True)
+
+
+def during(frames: np.ndarray, moment: str) -> np.ndarray:
+    """Frames of a moment."""
+    first, last = moment_seconds(moment)
+    return frames[first * RATE : last * RATE]
+
+
+def cell(frame: np.ndarray, where: tuple[int, int]) -> np.ndarray:
+    """Pixels (H / BOARD, W / BOARD, 3) of a cell of the lattice."""
+    side = SIZE // BOARD
+    return frame[where[0] * side : (where[0] + 1) * side, where[1] * side : (where[1] + 1) * side]
+
+
+def nearest_color(pixels: np.ndarray) -> str:
+    """The name that most of the pixels (n, 3) are nearest to."""
+    names, values = list(RGB), np.array(list(RGB.values()))
+    nearest = np.abs(pixels[:, None] - values).sum(-1).argmin(1)
+    return Counter(names[index] for index in nearest).most_common(1)[0][0]
+
+
+def test_a_small_thing_shows_its_color_at_its_moment_and_is_absent_at_every_other(films):
+    for scene, frames in scenes(films):
+        (rest,) = set(MOMENTS) - {scene.action_moment, scene.show_moment}
+        shown = during(frames, scene.show_moment)
+        eventful = {*range(*moment_seconds(scene.show_moment)), *range(*moment_seconds(scene.action_moment))}
+        empty = during(frames, rest)[2]
+        for thing in scene.things:
+
+            def changed(frame, without=cell(empty, thing.cell), where=thing.cell):
+                return np.abs(cell(frame, where) - without).max(-1) > 20
+
+            for frame in shown:
+                assert changed(frame).sum() >= 40, thing
+                assert nearest_color(cell(frame, thing.cell)[changed(frame)]) == thing.color, thing
+            others = [frames[index] for index in range(len(frames)) if index // RATE not in eventful]
+            assert len(others) == (SCENE_SECONDS - 2 * EVENT_SECONDS) * RATE
+            assert max(changed(frame).mean() for frame in others) < 0.05, thing
+
+
+def test_nothing_small_appears_in_a_cell_without_a_thing(films):
+    for scene, frames in scenes(films):
+        (rest,) = set(MOMENTS) - {scene.action_moment, scene.show_moment}
+        empty, full = during(frames, rest)[2], during(frames, scene.show_moment)[2]
+        taken = {thing.cell for thing in scene.things}
+        for corner in {(0, 0), (0, 7), (7, 0), (7, 7)} - taken:
+            assert (np.abs(cell(full, corner) - cell(empty, corner)).max(-1) > 25).mean() < 0.1
+
+
+def test_the_actor_idles_in_the_centre_in_its_color(films):
+    for scene, frames in scenes(films):
+        (rest,) = set(MOMENTS) - {scene.action_moment, scene.show_moment}
+        half = round(SIZE * BIG / 2)
+        middle = slice(SIZE // 2 - half, SIZE // 2 + half)
+        pixels = during(frames, rest)[2][middle, middle].reshape(-1, 3)
+        own = np.abs(pixels - np.array(RGB[scene.actor.color])).max(-1) < 40
+        assert own.mean() > 0.2, scene.actor
+
+
+def test_only_the_moment_of_the_action_moves_the_actor(films):
+    seen = set()
+    for scene, frames in scenes(films):
+        (rest,) = set(MOMENTS) - {scene.action_moment, scene.show_moment}
+        middle = slice(SIZE // 4, 3 * SIZE // 4)
+        still_frame = during(frames, rest)[2][middle, middle]
+
+        def moved(moment, still_frame=still_frame, frames=frames, middle=middle):
+            return max((np.abs(frame[middle, middle] - still_frame).max(-1) > 60).mean() for frame in during(frames, moment))
+
+        assert moved(scene.action_moment) > 0.02 > moved(rest), scene.action
+        seen.add(scene.action)
+    assert len(seen) > 1 and seen <= set(ACTIONS)
+
+
+def test_moments_lie_apart_within_the_scene():
+    spans = [moment_seconds(moment) for moment in MOMENTS]
+    assert all(end - start == EVENT_SECONDS for start, end in spans)
+    assert [start for start, _ in spans] == sorted(start for start, _ in spans)
+    assert all(end < start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+    assert spans[-1][1] <= SCENE_SECONDS
+
+
+def test_a_still_of_a_film_shows_its_small_things():
+    film = make_film(0)
+    image = show_frame(film, SIZE).astype(int)
+    for thing in film.scenes[0].things:
+        pixels = cell(image, thing.cell).reshape(-1, 3)
+        assert (np.abs(pixels - np.array(RGB[thing.color])).max(-1) < 12).sum() >= 30, thing
+
+
+def test_answers_and_captions_say_what_the_film_holds():
+    for seed in range(30):
+        film = make_film(seed, 1 + seed % 3)
+        caption = describe(film)
+        for scene in film.scenes:
+            for word in (scene.place, scene.actor.name, scene.action, *(thing.name for thing in scene.things)):
+                assert word in caption
+        for qa in ask(film):
+            scene = film.scenes[qa.scenes[-1]]
+            counted = ("one", "two", "three", "four")[len(scene.things) - 1]
+            truths = {
+                "actor_color": {scene.actor.color},
+                "actor_shape": {scene.actor.shape},
+                "action": {scene.action},
+                "color": {thing.color for thing in scene.things},
+                "shape": {thing.shape for thing in scene.things},
+                "color_of": {thing.color for thing in scene.things if f" {thing.shape}" in qa.text},
+                "shape_of": {thing.shape for thing in scene.things if f" {thing.color}" in qa.text},
+                "count": {counted},
+                "moment": {scene.show_moment},
+                "place": {scene.place},
+                "first": {film.scenes[0].place},
+                "last": {film.scenes[-1].place},
+                "order": {scene.place},
+            }
+            assert {qa.answer} == truths[qa.kind], qa
+
+
+def test_regions_of_a_still_name_what_their_cell_shows():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        made = still(rng, SIZE)
+        for index, phrase in made.regions:
+            color = next((word for word in phrase.split() if word in RGB), None)
+            if phrase.startswith("a small"):
+                pixels = cell(made.image.astype(int), divmod(index, BOARD)).reshape(-1, 3)
+                assert (np.abs(pixels - np.array(RGB[color])).max(-1) < 12).sum() >= 20, phrase
+                assert phrase in made.caption
