@@ -99,7 +99,7 @@ def extract(config: Config, name: str, data: Path, clip_dir: Path, out: Path, sh
             seen = tower.videos(clip.normalize(pixels).to(device)[None])[0]
             features[medium] = seen.to("cpu", DTYPES[config.feature_precision]).contiguous()
             features[medium + FRAMES] = torch.from_numpy(indices)
-    if len(faults) > (1 - config.video.min_readable) * len(media):
+    if media and (len(media) - len(faults)) / len(media) < config.video.min_readable:
         raise UserError(
             f"{name}: {len(faults)} of {len(media)} media cannot be read (video.min_readable is "
             f"{config.video.min_readable}); first: {faults[0]}"

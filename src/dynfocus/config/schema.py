@@ -125,7 +125,7 @@ class Backbones(Section):
 
 
 class Network(Section):
-    """The connector between the visual encoder and the LLM (method sections 1, 3, 4, 6)."""
+    """The connector between the visual encoder and the LLM (paper B.3 to B.7, C.1)."""
 
     encoder: Literal["dynfocus", "two_token", "llama_vid", "flash_vstream", "chat_univi", "blind"] = Field(
         "dynfocus",
@@ -157,7 +157,7 @@ class Network(Section):
     cone_tokens: Literal["full", "patches", "none"] = Field(
         "full", description="Fine tokens of a cone: P + I, all N patches, or none (rod / cone ablation)."
     )
-    rod_tokens: Literal[0, 2] = Field(2, description="J, tokens of every frame (rod / cone ablation).")
+    rod_tokens: Literal[0, 2] = Field(2, description="J, tokens of a rod frame (rod / cone ablation).")
     perturbations: Count = Field(500, description="n, Gaussian draws of the perturbed Top-K.")
     sigma: float = Field(0.1, gt=0, description="Standard deviation of the perturbed Top-K, on scores in [0, 1].")
     topk_gradient: Literal["full", "diagonal"] = Field(

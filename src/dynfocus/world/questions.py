@@ -88,7 +88,8 @@ def ask_order(film: Film) -> Iterator[QA]:
         yield QA("last", "which place comes last?", places[-1], PLACES, (len(places) - 1,))
         for index, (before, after) in enumerate(itertools.pairwise(places)):
             if places.count(before) == 1:
-                yield QA("order", f"which place comes after the {before}?", after, PLACES, (index, index + 1))
+                others = tuple(place for place in PLACES if place != before)
+                yield QA("order", f"which place comes after the {before}?", after, others, (index, index + 1))
 
 
 ASKERS = (ask_actor, ask_detail, ask_scene, ask_order)
