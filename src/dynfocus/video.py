@@ -56,8 +56,9 @@ def read_frames(path: Path, indices: np.ndarray | list[int]) -> np.ndarray:
     with _opened(path) as container:
         packets = _packets(path, container)
         wanted = np.asarray(indices, dtype=np.int64)
-        if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(packets):
-            raise UserError(f"{path}: frame {wanted.max()} was asked for, but the video has {len(packets)}")
+        beyond = wanted[(wanted < 0) | (wanted >= len(packets))]
+        if len(beyond):
+            raise UserError(f"{path}: frame {beyond[0]} was asked for, but the video has {len(packets)}")
         return _decode(path, container, packets, wanted)
 
 
@@ -80,6 +81,8 @@ def _packets(path: Path, container: av.container.InputContainer) -> list[av.Pack
         raise UserError(f"{path}: broken video ({error.strerror}); replace the file") from error
     if not packets:
         raise UserError(f"{path}: no frames; replace the file")
+    if any(packet.is_corrupt for packet in packets):
+        raise UserError(f"{path}: broken video (cut off after {len(packets) - 1} frames); replace the file")
     return packets
 
 

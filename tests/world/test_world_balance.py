@@ -117,7 +117,9 @@ def test_yes_and_no_are_equally_likely_whatever_is_claimed(name, many):
 def test_letters_of_the_instruction_sets_are_balanced(name, many):
     pairs = [pair for record in load_records(name, many / name) for pair in rounds(record)]
     chosen = [
-        (answer, len(re.findall(r"^[A-F]\. ", question, re.MULTILINE))) for question, answer in pairs if "\nA. " in question
+        (answer, len(re.findall(r"^[A-F]\. ", question, re.MULTILINE)))
+        for question, answer in pairs
+        if "\nA. " in question
     ]
     assert len(chosen) == len(pairs)
     assert_near_chance({"any": chosen})

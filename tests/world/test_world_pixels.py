@@ -99,7 +99,9 @@ def test_only_the_moment_of_the_action_moves_the_actor(films):
         still_frame = during(frames, rest)[2][middle, middle]
 
         def moved(moment, still_frame=still_frame, frames=frames, middle=middle):
-            return max((np.abs(frame[middle, middle] - still_frame).max(-1) > 60).mean() for frame in during(frames, moment))
+            return max(
+                (np.abs(frame[middle, middle] - still_frame).max(-1) > 60).mean() for frame in during(frames, moment)
+            )
 
         assert moved(scene.action_moment) > 0.02 > moved(rest), scene.action
         seen.add(scene.action)

@@ -57,9 +57,12 @@ def open_round(qa: QA, rng: random.Random) -> Round:
 
 
 def choice_round(qa: QA, rng: random.Random) -> Round:
-    """(prompt, letter) of a question turned into multiple choice."""
-    options = qa.options(rng)
-    return choice_prompt(qa.text, options), LETTERS[options.index(qa.answer)]
+    """(prompt, option) of a question turned into multiple choice.
+
+    The reply is the option's text: a model of this size does not learn to name letters in minutes, and readers of
+    replies take the text of an option for the option.
+    """
+    return choice_prompt(qa.text, qa.options(rng)), qa.answer
 
 
 def yes_no_round(qa: QA, rng: random.Random) -> Round:
