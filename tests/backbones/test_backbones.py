@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -200,7 +201,7 @@ def test_the_llm_loads_in_transformers_and_generates(backbones):
 
 @pytest.mark.parametrize(
     "text",
-    [QUESTION, "USER: who is small and red?\nA. ring ASSISTANT: ring</s>", "Grüße, 東京 → 42", " two  spaces\n\nlines"],
+    [QUESTION, "USER: who is small and red?\nA. ring ASSISTANT: ring</s>", "Grüße, 東京 → 42", "two  spaces\n\nlines"],
 )
 def test_the_llm_tokenizer_gives_any_text_back(text, backbones):
     tokenizer = AutoTokenizer.from_pretrained(backbones / "llm")
@@ -321,7 +322,7 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_a_twentieth():
     rates = [learning_rate(step, 100, 2.0) for step in range(100)]
     assert rates[:5] == pytest.approx([0.4, 0.8, 1.2, 1.6, 2.0])
     assert rates[5] == pytest.approx(2.0)
-    assert all(later <= earlier for earlier, later in zip(rates[5:], rates[6:], strict=False))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates[5:]))
     assert rates[-1] == pytest.approx(0.1, abs=2e-3)
 
 

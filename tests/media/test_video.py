@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import wave
 
 import av
@@ -17,9 +18,13 @@ from dynfocus.video import frame_count, frame_rate, read_frames, sample_frames, 
 FRAMES = 50
 CODINGS = {
     "every frame a key frame": {"g": "1"},
-    "short groups": {"g": "5", "bf": "0"},
-    "short groups with B-frames": {"g": "6", "bf": "3", "x264_params": "b-adapt=0"},
-    "open groups with B-frames": {"g": "8", "bf": "3", "x264_params": "open-gop=1:b-adapt=0:b-pyramid=normal"},
+    "short groups": {"g": "5", "bf": "0", "x264_params": "scenecut=0"},
+    "short groups with B-frames": {"g": "6", "bf": "3", "x264_params": "scenecut=0:b-adapt=0"},
+    "open groups with B-frames": {
+        "g": "8",
+        "bf": "3",
+        "x264_params": "scenecut=0:open-gop=1:b-adapt=0:b-pyramid=normal",
+    },
     "one long group": {"g": "250", "bf": "3", "x264_params": "scenecut=0:b-adapt=0"},
     "no B-frames, one long group": {"g": "250", "bf": "0", "x264_params": "scenecut=0"},
 }
@@ -51,7 +56,7 @@ def test_the_codings_are_what_they_are_called(tmp_path):
     for name, frames in types.items():
         assert ("B" in {kind for kind, _ in frames}) == ("with B" in name or name == "one long group"), name
     opened = types["open groups with B-frames"]
-    leading = [before for (before, _), (_, key) in zip(opened, opened[1:], strict=False) if key]
+    leading = [before for (before, _), (_, key) in itertools.pairwise(opened) if key]
     assert "B" in leading, "no frame leans on the key frame after it"
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from world_files import TINY, with_world, write_annotations
 from PIL import Image
+from world_files import TINY, with_world, write_annotations
 
 from dynfocus.config.schema import DATASETS
 from dynfocus.datasets import load_records, locate, media_of, modality, rounds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -61,8 +62,8 @@ def test_a_small_thing_shows_its_color_at_its_moment_and_is_absent_at_every_othe
         empty = during(frames, rest)[2]
         for thing in scene.things:
 
-            def changed(frame, without=cell(empty, thing.cell), where=thing.cell):
-                return np.abs(cell(frame, where) - without).max(-1) > 20
+            def changed(frame, empty=empty, where=thing.cell):
+                return np.abs(cell(frame, where) - cell(empty, where)).max(-1) > 20
 
             for frame in shown:
                 assert changed(frame).sum() >= 40, thing
@@ -112,7 +113,7 @@ def test_moments_lie_apart_within_the_scene():
     spans = [moment_seconds(moment) for moment in MOMENTS]
     assert all(end - start == EVENT_SECONDS for start, end in spans)
     assert [start for start, _ in spans] == sorted(start for start, _ in spans)
-    assert all(end < start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+    assert all(end < start for (_, end), (start, _) in itertools.pairwise(spans))
     assert spans[-1][1] <= SCENE_SECONDS
 
 

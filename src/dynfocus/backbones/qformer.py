@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import nn
 from transformers import InstructBlipQFormerConfig, PreTrainedTokenizerFast
 
@@ -62,7 +63,7 @@ def fetch(settings: QformerBackbone, out: Path) -> None:
     try:
         model = InstructBlipForConditionalGeneration.from_pretrained(settings.name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(settings.name, subfolder="qformer_tokenizer")
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"backbones.qformer.name: cannot load {settings.name}: {str(error).splitlines()[0]}") from error
     encoder = TextEncoder(model.qformer.config, model.query_tokens.shape[1], model.config.vision_config.hidden_size)
     encoder.qformer.load_state_dict(model.qformer.state_dict())
@@ -128,13 +129,20 @@ def still_features(config: Config, films: list, clip_dir: Path) -> torch.Tensor:
 
 
 def make_tokenizer(questions: list[QA], vocab_size: int) -> PreTrainedTokenizerFast:
-    """A lower-case WordPiece tokenizer in BERT's form, with InstructBLIP's extra `[DEC]`."""
-    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=list(SPECIAL), show_progress=False)
-    asked = [qa.text for qa in questions]
-    backend.train_from_iterator([*asked, CHOICE_HEAD, CHOICE_TAIL, YES_NO_TAIL, *DESCRIBE_PROMPTS], trainer)
+    """A lower-case WordPiece tokenizer in BERT's form, with InstructBLIP's extra `[DEC]`.
+
+    Its vocabulary is every character and then the most frequent words; the trainer of `tokenizers`
+    orders pieces differently from one call to the next.
+    """
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    texts = [*(qa.text for qa in questions), CHOICE_HEAD, CHOICE_TAIL, YES_NO_TAIL, *DESCRIBE_PROMPTS]
+    counts = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+    characters = sorted(set("".join(counts)))
+    words = sorted(counts, key=lambda word: (-counts[word], word))
+    pieces = dict.fromkeys([*SPECIAL, *characters, *(f"##{character}" for character in characters), *words])
+    vocabulary = {piece: number for number, piece in enumerate(list(pieces)[:vocab_size])}
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.normalizer, backend.pre_tokenizer = normalizer, splitter
     ends = [(token, SPECIAL.index(token)) for token in ("[CLS]", "[SEP]")]
     backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     return PreTrainedTokenizerFast(
