@@ -145,7 +145,7 @@ def test_blocks_of_frames_give_the_same_queries():
 
 def test_the_sequence_holds_cones_and_rods_in_temporal_order():
     """Each frame's tokens, made from the parts by hand, at their place; two questions on one video."""
-    encoder = DynFocusEncoder(toy_config()).eval()
+    encoder = DynFocusEncoder(toy_config(group_gate=True)).eval()
     videos, prompts = videos_of(torch.randn(9, PATCHES, WIDTH), torch.randn(4, PATCHES, WIDTH)), prompts_of((1, 0, 0))
     made = encoder.encode(videos, prompts)
     rows = Rows.of(videos.lengths, prompts.video, torch.device("cpu"))
@@ -200,7 +200,7 @@ VARIANTS = [
     {"clustering": "kmeans"},
     {"clustering": "weighted_kmeans"},
     {"coarse_prototypes": 0},
-    {"merge_weights": "mean", "group_gate": False},
+    {"merge_weights": "mean", "group_gate": True},
     {"selection_ratio": 1.0},
     {"selection_ratio": 0.2},
     {"encoder": "two_token"},

@@ -21,6 +21,7 @@ from dynfocus.backbones.loop import optimize
 from dynfocus.config.schema import ClipBackbone, Config
 from dynfocus.errors import UserError
 from dynfocus.network.vision import load_vision_tower
+from dynfocus.world.films import BOARD
 from dynfocus.world.stills import Still, still
 
 MEAN = torch.tensor(open_clip.OPENAI_DATASET_MEAN).view(3, 1, 1)
@@ -95,10 +96,12 @@ def normalize(images: np.ndarray | torch.Tensor) -> torch.Tensor:
 def train(settings: ClipBackbone, image_size: int, out: Path, seed: int) -> None:
     """Contrastive training on stills, their captions and their regions."""
     shape = model_config(settings.model)
-    if shape["vision_cfg"]["image_size"] != image_size:
+    vision = shape["vision_cfg"]
+    if vision["image_size"] // vision["patch_size"] != BOARD:
+        raise UserError(f"{settings.model}: image_size / patch_size must be {BOARD}, the lattice that regions are on")
+    if vision["image_size"] != image_size:
         raise UserError(
-            f"video.image_size is {image_size}, but {settings.model} has {shape['vision_cfg']['image_size']}; "
-            "set them equal"
+            f"video.image_size is {image_size}, but {settings.model} has {vision['image_size']}; set them equal"
         )
     torch.manual_seed(seed)
     model = build(shape)

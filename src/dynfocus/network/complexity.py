@@ -52,7 +52,6 @@ def costs(frames: int = 1000) -> list[Cost]:
     events = min(frames, config.event_prototypes)
     patches, pooled, width = config.grid**2, config.pooled_grid**2, config.vision_width
     fine, coarse = object_prototypes(config)
-    gate_and_attention = [encoder.gate, encoder.context_attention]
     return [
         Cost("T-DPC", 0.0, frames**2 * pooled * width / 1e9, "0.00 G"),
         Cost("S-DPC", 0.0, frames * (patches**2 + fine * (patches + fine + coarse)) * width / 1e9, "0.00 G"),
@@ -70,7 +69,7 @@ def costs(frames: int = 1000) -> list[Cost]:
         ),
         Cost(
             "Dyn. Enc. (cones and rods)",
-            _millions(*gate_and_attention, encoder.fine_projector, encoder.coarse_projector),
+            _millions(encoder.context_attention, encoder.fine_projector, encoder.coarse_projector),
             _gmacs(lambda: _encode(encoder, frames)),
             "112.16 G",
         ),
@@ -123,10 +122,10 @@ def _encode(encoder: DynFocusEncoder, frames: int) -> None:
     cones = round(config.selection_ratio * min(frames, config.event_prototypes))
     rows = Rows.of((frames,), (0,), torch.device("meta"))
     grains = sum(object_prototypes(config))
-    objects, gate = _meta(frames, grains, config.vision_width), _meta(frames, grains)
+    objects = _meta(frames, grains, config.vision_width)
     queries = _meta(frames, config.num_query_tokens, config.qformer_config.hidden_size)
-    context = read_objects(encoder.context_attention(queries, objects, gate, rows), objects, gate, rows)
-    encoder.coarse_projector(torch.cat([context, content_tokens(objects, gate)]))
+    context = read_objects(encoder.context_attention(queries, objects, None, rows), objects, None, rows)
+    encoder.coarse_projector(torch.cat([context, content_tokens(objects, None)]))
     encoder.fine_projector(_meta(cones, fine_tokens(config), config.vision_width))
 
 
