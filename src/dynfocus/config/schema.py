@@ -79,9 +79,9 @@ class World(Section):
 class ClipBackbone(Section):
     """The visual encoder, an open_clip model, frozen in both stages."""
 
-    source: Literal["train", "open_clip", "lavis"] = Field(
+    source: Literal["train", "open_clip"] = Field(
         "open_clip",
-        description="`train`: made by the workflow; `open_clip`: hub weights; `lavis`: an EVA file in LAVIS layout.",
+        description="`train`: made by the workflow; `open_clip`: published weights by tag or file.",
     )
     model: str = Field("EVA01-g-14", description="open_clip model name, or a JSON file of config/backbones.")
     weights: str = Field("laion400m_s11b_b41k", description="open_clip tag or file of the weights; unused for `train`.")
@@ -106,8 +106,8 @@ class LlmBackbone(Section):
 class QformerBackbone(Section):
     """The text encoder: an InstructBLIP Q-Former that reads the question and a frame."""
 
-    source: Literal["train", "hub", "lavis"] = Field(
-        "hub", description="`train`: made by the workflow; `hub`: an InstructBLIP model; `lavis`: a LAVIS checkpoint."
+    source: Literal["train", "hub"] = Field(
+        "hub", description="`train`: made by the workflow; `hub`: an InstructBLIP model."
     )
     name: str = Field("Salesforce/instructblip-vicuna-7b", description="Hub id, file, or a JSON of config/backbones.")
     steps: Count = Field(200, description="Training steps, for `train`.")
