@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
+from typing import get_args
 
 from PIL import Image
 from rich.progress import Progress
 
-from dynfocus.config.schema import Config, World
+from dynfocus.config.schema import Config, TrainingSet, World
 from dynfocus.errors import UserError
 from dynfocus.world import benchmark_sets, training_sets
 from dynfocus.world.films import Film, make_film
@@ -63,7 +64,7 @@ def prepare(config: Config, name: str, out: Path) -> None:
     if name not in SETS:
         raise UserError(f"the mini world has no set {name}; it has {', '.join(SETS)}")
     made, world = SETS[name], config.world
-    trained = name in training_sets.NAMES
+    trained = name in get_args(TrainingSet)
     count = world.train_images if made.images else world.train_films if trained else world.test_films
     seeds = film_seeds(name, world.seed, count)
     films = [make_film(seed, scenes) for seed, scenes in zip(seeds, islice(cycle(made.scenes), count), strict=True)]

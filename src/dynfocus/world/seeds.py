@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
+from dynfocus.config.schema import DATASETS
+
 RANGE = 1_000_000
-SPLITS = (
-    "reading",
-    "webvid_cap",
-    "llava_cc3m",
-    "videochatgpt",
-    "llava_625k",
-    "scienceqa",
-    "clevrer",
-    "nextqa",
-    "webvid_qa",
-    "msvd_qa",
-    "msrvtt_qa",
-    "activitynet_qa",
-    "vcg_bench",
-    "video_mme",
-    "lvbench",
-    "mlvu",
-    "mlvu_test",
-    "videohallucer",
-)
+SPLITS = ("reading", *DATASETS)
 
 
 def film_seeds(split: str, world_seed: int, count: int) -> range:

@@ -12,16 +12,6 @@ from dynfocus.world.films import Film
 from dynfocus.world.questions import KINDS, QA, ask, describe
 from dynfocus.world.text import DESCRIBE_PROMPTS, Round, choice_round, describe_round, open_round, yes_no_round
 
-NAMES = (
-    "webvid_cap",
-    "llava_cc3m",
-    "videochatgpt",
-    "llava_625k",
-    "scienceqa",
-    "clevrer",
-    "nextqa",
-    "webvid_qa",
-)
 ROUNDS = 4
 """Questions asked about each film or image of an instruction set."""
 STILL_KINDS = ("actor_color", "actor_shape", "color", "shape", "color_of", "shape_of", "count", "place")
