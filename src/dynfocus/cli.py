@@ -122,7 +122,7 @@ def prepare_clip(
     from dynfocus.backbones.clip import prepare
 
     with _backbone(jobs, "clip") as out:
-        prepare(jobs.config, jobs.layout.data, out)
+        prepare(jobs.config, out)
 
 
 @app.command()
@@ -139,7 +139,7 @@ def prepare_llm(
     from dynfocus.backbones.llm import prepare
 
     with _backbone(jobs, "llm") as out:
-        prepare(jobs.config, jobs.layout.data, out)
+        prepare(jobs.config, out)
 
 
 @app.command()
@@ -156,7 +156,7 @@ def prepare_qformer(
     from dynfocus.backbones.qformer import prepare
 
     with _backbone(jobs, "qformer") as out:
-        prepare(jobs.config, jobs.layout.data, out, jobs.layout.backbones / "clip")
+        prepare(jobs.config, out, jobs.layout.backbones / "clip")
 
 
 @app.command()

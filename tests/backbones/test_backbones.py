@@ -84,9 +84,9 @@ def prepare_all(config, folder: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(llm, "LESSONS", 24)
         patch.setattr(qformer, "STILLS", 12)
-        clip.prepare(config, folder, folder / "clip")
-        llm.prepare(config, folder, folder / "llm")
-        qformer.prepare(config, folder, folder / "qformer", folder / "clip")
+        clip.prepare(config, folder / "clip")
+        llm.prepare(config, folder / "llm")
+        qformer.prepare(config, folder / "qformer", folder / "clip")
     return folder
 
 

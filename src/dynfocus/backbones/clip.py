@@ -31,7 +31,7 @@ FEATURE_STD = 0.75
 CONFIG_FILE, WEIGHTS_FILE = "open_clip_config.json", "open_clip_model.safetensors"
 
 
-def prepare(config: Config, data_dir: Path, out: Path) -> None:
+def prepare(config: Config, out: Path) -> None:
     """Leave the CLIP of the configuration in `out`: `open_clip_config.json` and `open_clip_model.safetensors`."""
     torch.set_num_threads(config.hardware.threads)
     settings = config.backbones.clip

@@ -35,7 +35,7 @@ PRIMER_SHARE = 0.6
 SPECIAL = ("<unk>", "<s>", "</s>")
 
 
-def prepare(config: Config, data_dir: Path, out: Path) -> None:
+def prepare(config: Config, out: Path) -> None:
     """Leave the LLM of the configuration in `out`, as model and tokenizer files."""
     torch.set_num_threads(config.hardware.threads)
     settings = config.backbones.llm

@@ -39,7 +39,7 @@ STILLS = 1000
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[DEC]")
 
 
-def prepare(config: Config, data_dir: Path, out: Path, clip_dir: Path) -> None:
+def prepare(config: Config, out: Path, clip_dir: Path) -> None:
     """Leave the text encoder of the configuration in `out`."""
     torch.set_num_threads(config.hardware.threads)
     settings = config.backbones.qformer

@@ -10,7 +10,7 @@ from typing import Any
 from dynfocus.world.films import Film
 from dynfocus.world.questions import KINDS, QA, ask, describe, describe_scene
 from dynfocus.world.text import LETTERS
-from dynfocus.world.training_sets import open_pairs, write_json
+from dynfocus.world.training_sets import write_json
 
 QUESTIONS = 5
 """Questions asked about each film of an open-ended set."""
@@ -79,7 +79,7 @@ def zero_shot_qa(films: list[Film], out: Path, rng: random.Random) -> dict[Path,
     media, questions, answers = {}, [], []
     for film in films:
         video = f"film{film.seed}"
-        for number, qa in enumerate(open_pairs(film, QUESTIONS)):
+        for number, qa in enumerate(ask(film)[:QUESTIONS]):
             key = f"v_{video}_{number}"
             questions.append({"video_name": video, "question": qa.text, "question_id": key})
             answers.append({"answer": qa.answer, "question_id": key})
@@ -94,7 +94,7 @@ def activitynet_qa(films: list[Film], out: Path, rng: random.Random) -> dict[Pat
     media, questions, answers = {}, [], []
     for film in films:
         video = str(film.seed)
-        for number, qa in enumerate(open_pairs(film, QUESTIONS)):
+        for number, qa in enumerate(ask(film)[:QUESTIONS]):
             text, answer, kind = qa.text.rstrip("?"), qa.answer, ACTIVITYNET_TYPES[qa.kind]
             if number == QUESTIONS - 1:
                 answer = rng.choice(("yes", "no"))
@@ -123,7 +123,7 @@ def vcg_bench(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Fi
             {"Q": "What happens in the video?", "A": describe(film), "video_name": video},
             {"Q": "Describe the video.", "A": describe(film), "video_name": video},
         ]
-        qa = (open_pairs(film, 1, ("moment", "first", "last", "order")))[0]
+        qa = ask(film, ("moment", "first", "last", "order"))[0]
         temporal.append({"Q": qa.text, "A": qa.answer, "video_name": video})
         consistency.append(
             {
@@ -260,7 +260,7 @@ def mlvu_test(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Fi
     for index, film in enumerate(films):
         task = list(MLVU_TEST_TASKS)[index % len(MLVU_TEST_TASKS)]
         video = f"film{film.seed}.mp4"
-        for number, qa in enumerate(open_pairs(film, 2, MLVU_TASKS[MLVU_TEST_TASKS[task]][1])):
+        for number, qa in enumerate(ask(film, MLVU_TASKS[MLVU_TEST_TASKS[task]][1])[:2]):
             key = f"{task}_{index}_{number}"
             questions.append(
                 {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus.world.films import Film
-from dynfocus.world.questions import KINDS, QA, ask, describe
+from dynfocus.world.questions import KINDS, ask, describe
 from dynfocus.world.text import DESCRIBE_PROMPTS, Round, choice_round, describe_round, open_round, yes_no_round
 
 ROUNDS = 4
@@ -39,10 +39,6 @@ def mixed_rounds(film: Film, rng: random.Random, count: int, kinds: tuple[str, .
     if rng.random() < 0.25:
         rounds[-1] = describe_round(film, rng)
     return rounds
-
-
-def open_pairs(film: Film, count: int, kinds: tuple[str, ...] = KINDS) -> list[QA]:
-    return ask(film, kinds)[:count]
 
 
 def talk(rounds: list[Round]) -> list[dict[str, str]]:
@@ -108,7 +104,7 @@ def scienceqa(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Fi
     """`problems.json` and `pid_splits.json`."""
     media, problems = {}, {}
     for number, film in enumerate(films, start=1):
-        qa = open_pairs(film, 1, STILL_KINDS)[0]
+        qa = ask(film, STILL_KINDS)[0]
         choices = qa.options(rng)
         problems[str(number)] = {
             "question": qa.text,
@@ -138,7 +134,7 @@ def clevrer(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Film
     for index, film in enumerate(films):
         name = f"video_{index:05d}.mp4"
         questions: list[dict[str, Any]] = []
-        for qa in open_pairs(film, 3, REASONING_KINDS):
+        for qa in ask(film, REASONING_KINDS)[:3]:
             entry: dict[str, Any] = {"question_id": len(questions), "question": qa.text}
             if rng.random() < 0.5:
                 entry |= {"question_type": "descriptive", "answer": qa.answer}
@@ -191,7 +187,7 @@ def webvid_qa(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Fi
     media, rows = {}, []
     for film in films:
         video = f"{film.seed}.mp4"
-        rows.append({"video": video, "QA": [{"i": "", "q": qa.text, "a": qa.answer} for qa in open_pairs(film, 2)]})
+        rows.append({"video": video, "QA": [{"i": "", "q": qa.text, "a": qa.answer} for qa in ask(film)[:2]]})
         media[Path("videos", video)] = film
     write_json(out / "train.json", rows)
     return media
