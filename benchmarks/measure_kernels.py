@@ -1,41 +1,50 @@
-"""Times the network's kernels beside plain reference versions, in one run, on a CPU or a CUDA device.
+"""Times the network's kernels and its whole encoder beside plain reference versions, on a CPU or a CUDA device.
 
     python benchmarks/measure_kernels.py                                   # 2 threads, T = 25, 100, 1000
     python benchmarks/measure_kernels.py --frames 25 --repeats 3
+    python benchmarks/measure_kernels.py --frames 1000 --only T-DPC K-means
     python benchmarks/measure_kernels.py --device cuda --out benchmarks/results
 
-Each kernel and its reference run alternately; times are medians. Shares are of what this machine reaches in a large
-fp32 matmul and in a large copy, measured in the same run. Peak memory is what the call allocates beyond its inputs.
-The result is written as JSON and Markdown, named after the device.
+A kernel and its reference run in turn; times are medians. Shares are of what this machine reaches in a large fp32
+matmul (never TF32) and in a large copy, measured in the same run. Peak memory is what a call allocates at most beyond
+its inputs, by torch's own count. The result is written as JSON and Markdown, named after the device; with `--only` it
+is printed alone. Both sides allocate in huge pages (THP_MEM_ALLOC_ENABLE=1, unless set otherwise).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import re
 import statistics
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import reference
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from dynfocus.config.schema import Network
-from dynfocus.network.batch import Rows
+from dynfocus.network.batch import Prompts, Rows, Videos
 from dynfocus.network.cce import ContextAttention, content_tokens, object_prototypes_of, read_objects
 from dynfocus.network.clustering import kmeans
+from dynfocus.network.complexity import WORDS, meta_encoder, module_work, paper_config
 from dynfocus.network.dpe import ScoreNetwork, estimate_events, pool_patches
 from dynfocus.network.topk import perturbed_topk
 
 PATCHES, WIDTH, TEXT_WIDTH, QUERIES = 256, 1408, 768, 32
 REFERENCE_KMEANS_BYTES = 4 << 30
-"""Above this size of its (T, K, c) differences the reference K-means is not run."""
+"""Above this size of its (T, K, c) differences the reference K-means is not run on a CPU."""
+LONGEST_SECONDS = 10.0
+"""A whole encoder with its text encoder is not run where its work takes longer at the measured matmul rate."""
+WARM_UPS = {"cpu": 0, "cuda": 3}
+"""Calls before the timed ones, beyond the one that measures memory."""
 
 
 @dataclass
@@ -72,21 +81,22 @@ def synchronise(device: torch.device) -> None:
 
 
 def seconds(call: Callable[[], object], device: torch.device) -> float:
-    """Wall time of one call."""
-    synchronise(device)
+    """Duration of one call: wall time on a CPU, between two events of the stream on CUDA."""
+    if device.type == "cuda":
+        start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        synchronise(device)
+        start.record()
+        call()
+        stop.record()
+        synchronise(device)
+        return start.elapsed_time(stop) / 1000
     start = time.perf_counter()
     call()
-    synchronise(device)
     return time.perf_counter() - start
 
 
-def resident_bytes() -> int:
-    """Resident memory of this process."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-
 def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
-    """Memory that a call allocates at its peak: torch's counter on CUDA, sampled resident memory on a CPU."""
+    """Memory that a call allocates at its peak, by torch's own count."""
     if device.type == "cuda":
         synchronise(device)
         before = torch.cuda.memory_allocated(device)
@@ -94,19 +104,11 @@ def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
         call()
         synchronise(device)
         return torch.cuda.max_memory_allocated(device) - before
-    base, peak, done = resident_bytes(), [0], threading.Event()
-
-    def watch() -> None:
-        while not done.is_set():
-            peak[0] = max(peak[0], resident_bytes())
-            time.sleep(0.0005)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    call()
-    done.set()
-    watcher.join()
-    return max(0, peak[0] - base)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        call()
+    events = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return max(accumulate(changes, initial=0))
 
 
 def ceilings(device: torch.device, repeats: int) -> tuple[float, float]:
@@ -165,7 +167,7 @@ def clustering_cases(features: Tensor, network: Network) -> list[Case]:
     clusters = 80
     if frames > clusters:
         weights = torch.ones(frames, device=features.device)
-        fits = frames * clusters * flat[0].nbytes <= REFERENCE_KMEANS_BYTES
+        fits = features.is_cuda or frames * clusters * flat[0].nbytes <= REFERENCE_KMEANS_BYTES
         cases.append(
             Case(
                 "weighted K-means, K = 80",
@@ -243,12 +245,77 @@ def encoding_cases(features: Tensor, network: Network) -> list[Case]:
     ]
 
 
-def measure(case: Case, device: torch.device, repeats: int, matmul: float, memory: float) -> Row:
-    """One row: the kernel and its reference run alternately, `repeats` times after one warm-up each."""
+class Given(nn.Module):
+    """In place of the text encoder: queries (R, n, h) made before."""
+
+    def __init__(self, queries: Tensor):
+        super().__init__()
+        self.queries = queries
+
+    def forward(self, frames: Tensor, prompts: Prompts, rows: Rows) -> Tensor:
+        """The queries, whatever is asked."""
+        return self.queries
+
+
+def random_weights(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module on a device, with small random weights."""
+    module.to_empty(device=device)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(0.0, 0.02)
+        for name, buffer in module.named_buffers():
+            if name.endswith("position_ids"):
+                buffer.copy_(torch.arange(buffer.numel(), device=device).view_as(buffer))
+    return module.eval()
+
+
+def whole_cases(features: Tensor, matmul: float) -> list[Case]:
+    """The visual tokens of a video at paper size: without the text encoder, and with it where that ends in time."""
+    frames, device = features.shape[0], features.device
+    work = {name: 2e9 * gmacs for name, gmacs in module_work(paper_config(), frames).items()}
+    reading = work.pop("text_encoder")
+    encoder = meta_encoder(paper_config())
+    text_encoder, encoder.text_encoder = encoder.text_encoder, Given(torch.empty(0))
+    random_weights(encoder, device)
+    queries = torch.randn(frames, QUERIES, TEXT_WIDTH, device=device)
+    given = Given(queries)
+    videos = Videos.from_padded(features[None], torch.ones(1, frames, dtype=torch.bool, device=device))
+    prompts = Prompts(torch.randint(1000, 2000, (1, WORDS), device=device), None, (0,))
+
+    def ours(text_encoder: nn.Module) -> Tensor:
+        encoder.text_encoder = text_encoder
+        return encoder(videos, prompts)
+
+    def plain() -> Tensor:
+        return reference.usual_visual_tokens(encoder, features, queries)
+
+    cases = [
+        Case(
+            "visual tokens, text encoder's output given",
+            frames,
+            torch.no_grad()(lambda: ours(given)),
+            torch.no_grad()(plain),
+            sum(work.values()),
+            features.nbytes,
+        )
+    ]
+    if (sum(work.values()) + reading) / matmul < LONGEST_SECONDS:
+        random_weights(text_encoder, device)
+        whole = torch.no_grad()(lambda: ours(text_encoder))
+        total = sum(work.values()) + reading
+        cases.append(Case("visual tokens, with the text encoder", frames, whole, None, total, features.nbytes))
+    return cases
+
+
+def measure(case: Case, device: torch.device, repeats: int, budget: float, matmul: float, memory: float) -> Row:
+    """One row: the kernel and its reference in turn, `repeats` times or until `budget` seconds are spent."""
     calls = [case.ours] if case.reference is None else [case.ours, case.reference]
     peaks = [peak_bytes(call, device) / 2**20 for call in calls]
+    for call in calls * WARM_UPS[device.type]:
+        call()
     times: list[list[float]] = [[] for _ in calls]
-    for _ in range(repeats):
+    start = time.perf_counter()
+    while len(times[0]) < repeats and (not times[0] or time.perf_counter() - start < budget):
         for call, column in zip(calls, times, strict=True):
             column.append(seconds(call, device))
     ours = statistics.median(times[0])
@@ -264,6 +331,16 @@ def measure(case: Case, device: torch.device, repeats: int, matmul: float, memor
         peaks[0],
         peaks[1] if len(calls) == 2 else None,
     )
+
+
+def cases_of(frames: int, first: bool, device: torch.device, matmul: float) -> Iterator[Case]:
+    """All cases of one number of frames; the Top-K, which has no frames, with the first one."""
+    network, features = Network(), video(frames, device)
+    yield from clustering_cases(features, network)
+    yield from encoding_cases(features, network)
+    yield from whole_cases(features, matmul)
+    if first:
+        yield from selection_cases(device, network)
 
 
 def device_name(device: torch.device) -> str:
@@ -285,7 +362,7 @@ def markdown(result: dict) -> str:
     lines = [
         f"# Kernels on {result['device']}",
         "",
-        f"torch {result['torch']}, fp32, N = {PATCHES}, d = {WIDTH}, medians of {result['repeats']}; "
+        f"torch {result['torch']}, fp32, N = {PATCHES}, d = {WIDTH}, medians of at most {result['repeats']}, TF32 off; "
         f"ceilings: matmul {result['matmul_gflops']:.0f} GFLOP/s, copy {result['memory_gbs']:.1f} GB/s.",
         "",
         "| kernel | T | ours, ms | reference, ms | ratio | matmul, % | memory, % | ours, MiB | reference, MiB |",
@@ -302,38 +379,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--frames", type=int, nargs="+", default=[25, 100, 1000], help="numbers of frames T")
-    parser.add_argument("--repeats", type=int, default=5, help="timed runs of each side")
+    parser.add_argument("--only", nargs="+", default=[""], help="parts of the names of the kernels to measure")
+    parser.add_argument("--repeats", type=int, default=7, help="timed runs of each side, at most")
+    parser.add_argument("--budget", type=float, default=15.0, help="seconds after which a kernel is not run again")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "results", help="folder of the result files"
     )
     options = parser.parse_args()
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     torch.set_num_threads(options.threads)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(0)
-    device, network = torch.device(options.device), Network()
+    device = torch.device(options.device)
     matmul, memory = ceilings(device, options.repeats)
     rows = []
     for frames in options.frames:
-        features = video(frames, device)
-        cases = clustering_cases(features, network) + encoding_cases(features, network)
-        if frames == options.frames[0]:
-            cases += selection_cases(device, network)
-        for case in cases:
-            rows.append(asdict(measure(case, device, options.repeats, matmul, memory)))
-            print(f"T = {frames}: {case.kernel}: {rows[-1]['ours_ms']:.2f} ms", flush=True)
+        for case in cases_of(frames, frames == options.frames[0], device, matmul):
+            if any(part in case.kernel for part in options.only):
+                row = measure(case, device, options.repeats, options.budget, matmul, memory)
+                rows.append(asdict(row))
+                print(f"T = {frames}: {row.kernel}: {row.ours_ms:.2f} ms", flush=True)
     result = {
         "device": device_name(device),
         "torch": torch.__version__,
+        "huge_pages": os.environ["THP_MEM_ALLOC_ENABLE"],
         "repeats": options.repeats,
         "matmul_gflops": matmul / 1e9,
         "memory_gbs": memory / 1e9,
         "rows": rows,
     }
-    options.out.mkdir(parents=True, exist_ok=True)
-    stem = options.out / ("kernels-" + re.sub(r"[^a-z0-9]+", "-", result["device"].lower()).strip("-"))
-    stem.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
-    stem.with_suffix(".md").write_text(markdown(result))
     print(markdown(result))
+    if options.only == [""]:
+        options.out.mkdir(parents=True, exist_ok=True)
+        stem = options.out / ("kernels-" + re.sub(r"[^a-z0-9]+", "-", result["device"].lower()).strip("-"))
+        stem.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
+        stem.with_suffix(".md").write_text(markdown(result))
 
 
 if __name__ == "__main__":

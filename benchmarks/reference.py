@@ -116,9 +116,9 @@ def usual_dpc_knn(x: Tensor, clusters: int, neighbours: int) -> tuple[Tensor, Te
     nearest = distance.topk(neighbours + 1, dim=1, largest=False).values[:, 1:]
     density = torch.exp(-nearest.mean(1))
     higher = density[None, :] > density[:, None]
-    delta = torch.where(higher, distance, distance.max()).min(1).values
+    delta = torch.where(higher, distance, distance.amax(1, keepdim=True)).min(1).values
     product = density * delta
-    centres = product.topk(clusters).indices
+    centres = product.topk(clusters).indices.sort().values
     labels = distance[:, centres].argmin(1)
     labels[centres] = torch.arange(clusters, device=x.device)
     return labels, product
@@ -140,12 +140,17 @@ def usual_object_prototypes(frame: Tensor, fine: int, coarse: int, neighbours: t
     return torch.cat(groups)
 
 
-def usual_events(flat: Tensor, clusters: int, neighbours: int) -> Tensor:
-    """T-DPC of pooled frames (T, P·d): event prototypes (L, P·d)."""
+def usual_events(flat: Tensor, clusters: int, neighbours: int) -> tuple[Tensor, Tensor]:
+    """T-DPC of pooled frames (T, P·d): event prototypes (L, P·d) and their frames (L,), in temporal order."""
+    if not flat.isfinite().all():
+        raise ValueError("a frame holds NaN or infinity")
     if len(flat) <= clusters:
-        return flat
-    labels, _ = usual_dpc_knn(flat, clusters, neighbours)
-    return usual_merge(flat, labels, clusters, flat.new_ones(len(flat)))
+        return flat, torch.arange(len(flat), device=flat.device)
+    labels, product = usual_dpc_knn(flat, clusters, neighbours)
+    prototypes = usual_merge(flat, labels, clusters, flat.new_ones(len(flat)))
+    own = torch.nn.functional.one_hot(labels, clusters).T.bool()
+    frames, order = torch.where(own, product, -1.0).argmax(1).sort()
+    return prototypes[order], frames
 
 
 def pool(frame: Tensor, grid: int, pooled_grid: int) -> Tensor:
@@ -208,3 +213,26 @@ def context_token(attention: torch.nn.Module, queries: Tensor, objects: Tensor) 
     question = attention.text_projection(queries)
     logits = attention.query(question) @ attention.key(objects).T / math.sqrt(objects.shape[1])
     return (logits.softmax(1) @ objects).mean(0)
+
+
+def usual_visual_tokens(encoder: torch.nn.Module, frames: Tensor, queries: Tensor) -> Tensor:
+    """Visual tokens of one video (T, N, d) under one question, with the weights of a `DynFocusEncoder`.
+
+    `queries` (T, n, h) is what the text encoder made of every frame.
+    """
+    network = encoder.config
+    neighbours = (network.fine_neighbours, network.coarse_neighbours)
+    pooled = torch.stack([pool(frame, network.grid, network.pooled_grid) for frame in frames])
+    flat, cones = usual_events(pooled.flatten(1), network.event_prototypes, network.temporal_neighbours)
+    prototypes = flat.view(-1, *pooled.shape[1:])
+    count = math.ceil(network.selection_ratio * len(prototypes))
+    chosen = score_events(encoder.selection.score, prototypes).topk(count).indices.tolist()
+    prototype_of = {int(cones[event]): prototypes[event] for event in chosen}
+    tokens = []
+    for t, frame in enumerate(frames):
+        objects = usual_object_prototypes(frame, network.fine_prototypes, network.coarse_prototypes, neighbours)
+        context = context_token(encoder.context_attention, queries[t], objects)
+        if t in prototype_of:
+            tokens.append(encoder.fine_projector(torch.cat([prototype_of[t], objects])))
+        tokens.append(encoder.coarse_projector(torch.stack([context, objects.mean(0)])))
+    return torch.cat(tokens)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynfocus.errors import UserError
-from dynfocus.network.clustering import cluster, kmeans
-from dynfocus.network.distances import SYMMETRIC_FROM, gram, squared_distances
+from dynfocus.network.clustering import LONG_ROWS, cluster, kmeans, weighted_sums
+from dynfocus.network.distances import SYMMETRIC_FROM, gram, squared_distances, take_rows
 
 METHODS = ["dpc_knn", "kmeans", "weighted_kmeans"]
 
@@ -79,6 +79,44 @@ def test_kmeans_equals_the_equations(case, weighted):
     labels, centres = reference.kmeans(x.double(), 5, weights.double(), 20)
     assert made.labels[0].tolist() == labels
     assert made.centres[0].tolist() == centres
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.05])
+def test_many_items_are_clustered_as_few(spread):
+    """Above the size from which Gram matrix and nearest neighbours are made in another way."""
+    x = blobs(SYMMETRIC_FROM + 40, 6, centres=9, noise=spread)
+    made = cluster(x[None], 12, "dpc_knn", 5)
+    labels, centres, rho, delta = reference.dpc_knn(x.double(), 12, 5)
+    assert made.centres[0].tolist() == centres
+    assert made.labels[0].tolist() == labels
+    torch.testing.assert_close(made.importance[0].double(), rho * delta, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [LONG_ROWS - 1, LONG_ROWS])
+@pytest.mark.parametrize("method", METHODS)
+def test_long_and_short_rows_are_merged_alike(method, channels):
+    """Padded samples with empty slots, on both sides of the size from which members are summed row by row."""
+    x = torch.randn(2, 9, channels)
+    mask = torch.ones(2, 9, dtype=torch.bool)
+    mask[1, 3:] = False
+    made = cluster(x, 4, method, 3, mask)
+    for sample in range(2):
+        for slot in range(4):
+            members = x[sample, made.labels[sample] == slot].double()
+            expected = members.mean(0) if made.exists[sample, slot] else torch.zeros(channels, dtype=torch.float64)
+            torch.testing.assert_close(made.merge(x)[sample, slot].double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_sums_of_long_rows_are_the_matrix_product():
+    labels = torch.tensor([[2, 0, 2, 2, 0], [1, 1, 1, 1, 1]])
+    share = torch.nn.functional.one_hot(labels, 3).transpose(1, 2) * torch.rand(2, 1, 5)
+    x = torch.randn(2, 5, LONG_ROWS)
+    torch.testing.assert_close(weighted_sums(x, share, labels), share @ x, rtol=1e-5, atol=1e-6)
+
+
+def test_rows_are_taken_sample_by_sample():
+    x = torch.arange(12.0).view(2, 3, 2)
+    assert take_rows(x, torch.tensor([[2, 0], [1, 1]])).tolist() == [[[4, 5], [0, 1]], [[8, 9], [8, 9]]]
 
 
 @settings(max_examples=30, deadline=None)

@@ -52,6 +52,46 @@ def test_event_prototypes_are_means_over_all_pooled_values():
     assert events.frames[0].tolist() == centres
 
 
+@pytest.mark.parametrize("frames", [1, 4, 5, 6, 30])
+def test_events_of_short_and_long_videos_equal_the_equations(frames):
+    """T = 1, T < L, T = L, T = L + 1 and more."""
+    pooled = torch.randn(1, frames, 16, 10)
+    events = estimate_events(pooled, None, SMALL.model_copy(update={"event_prototypes": 5}))
+    flat = pooled[0].flatten(1).double()
+    labels, centres, _, _ = reference.dpc_knn(flat, 5, SMALL.temporal_neighbours)
+    expected = reference.merge(flat, labels, len(centres), torch.ones(frames, dtype=torch.float64))
+    assert events.frames[0].tolist() == centres
+    assert events.clusters.labels[0].tolist() == labels
+    torch.testing.assert_close(events.prototypes[0].flatten(1).double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_permutation_of_the_patches_changes_only_the_maps():
+    """The object prototypes of a frame are a set: the same tokens, in an order that the centres decide."""
+    frames, order = torch.randn(3, PATCHES, 20), torch.randperm(PATCHES)
+    made, moved = object_prototypes_of(frames, SMALL), object_prototypes_of(frames[:, order], SMALL)
+    for one, other in zip(made.tokens, moved.tokens, strict=True):
+        torch.testing.assert_close(one[one[:, 0].argsort()], other[other[:, 0].argsort()], rtol=1e-4, atol=1e-5)
+
+
+def test_a_permutation_of_the_frames_permutes_their_object_prototypes():
+    frames, order = torch.randn(7, PATCHES, 20), torch.randperm(7)
+    made, moved = object_prototypes_of(frames, SMALL), object_prototypes_of(frames[order], SMALL)
+    torch.testing.assert_close(made.tokens[order], moved.tokens, rtol=1e-5, atol=1e-6)
+    assert torch.equal(made.fine_labels[order], moved.fine_labels)
+
+
+@pytest.mark.parametrize("frames", [1, 6, 7, 20])
+def test_all_visual_tokens_equal_the_reference_of_the_benchmark(frames):
+    encoder = toy_model().connector
+    video = torch.randn(frames, PATCHES, WIDTH)
+    videos, prompts = videos_of(video), prompts_of((0,))
+    with torch.no_grad():
+        rows = Rows.of(videos.lengths, prompts.video, video.device)
+        queries = encoder.text_encoder(videos.frames, prompts, rows)
+        expected = reference.usual_visual_tokens(encoder, video, queries)
+        torch.testing.assert_close(encoder(videos, prompts), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_scores_equal_the_equations_and_lie_between_zero_and_one():
     unit = ScoreNetwork(10)
     prototypes = torch.randn(2, 6, 16, 10)
@@ -173,8 +213,9 @@ def test_the_sequence_holds_cones_and_rods_in_temporal_order():
     ("network", "per_video"),
     [
         ({}, 20 * 40 + 2 * 980),
-        ({"cone_tokens": "patches"}, 20 * 258 + 2 * 980),
+        ({"cone_tokens": "patches"}, 20 * 256 + 2 * 980),
         ({"cone_tokens": "none"}, 2000),
+        ({"cone_tokens": "dropped"}, 2 * 980),
         ({"rod_tokens": 0}, 20 * 40),
         ({"fusion": "concat"}, 20 * 34 + 2 * 980),
         ({"fusion": "cross_attention"}, 20 * 18 + 2 * 980),
@@ -196,6 +237,7 @@ VARIANTS = [
     {"fusion": "cross_attention"},
     {"cone_tokens": "patches"},
     {"cone_tokens": "none"},
+    {"cone_tokens": "dropped"},
     {"rod_tokens": 0},
     {"clustering": "kmeans"},
     {"clustering": "weighted_kmeans"},

@@ -4,7 +4,7 @@ import pytest
 import reference
 import torch
 
-from dynfocus.network.selection import smallest, sorting_pairs
+from dynfocus.network.selection import LONG, network_smallest, smallest, sorting_pairs
 from dynfocus.network.topk import _PerturbedTopK, hard_topk, perturbed_topk
 
 
@@ -98,8 +98,15 @@ def test_no_draws_by_k_by_l_tensor_is_made():
 def test_the_sorting_network_finds_the_smallest_values(count, items):
     x = torch.randint(0, 9, (2, items, 17)).float()
     x[0, 3] = torch.inf
-    made = torch.stack(smallest(x, count), dim=1)
+    made = torch.stack(network_smallest(x, count), dim=1)
     assert torch.equal(made, x.sort(dim=1).values[:, :count])
+
+
+@pytest.mark.parametrize("items", [9, LONG - 1, LONG])
+def test_the_smallest_values_of_a_symmetric_matrix(items):
+    x = torch.rand(2, items, items)
+    x = x + x.transpose(1, 2)
+    assert torch.equal(smallest(x, 5), x.sort(dim=1).values[:, :5])
 
 
 def test_a_network_of_eight_lanes_has_nineteen_exchanges():

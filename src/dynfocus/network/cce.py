@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from dynfocus.network.batch import Rows
 from dynfocus.network.clustering import cluster
+from dynfocus.network.distances import take_rows
 from dynfocus.network.tokens import NetworkFields, object_prototypes
 
 BLOCK_BYTES = {"cpu": 64 << 20, "cuda": 1 << 30}
@@ -39,30 +40,29 @@ class Objects:
 
 @torch.no_grad()
 def object_prototypes_of(frames: Tensor, network: NetworkFields, dtype: torch.dtype | None = None) -> Objects:
-    """S-DPC of frames (F, N, d), in blocks of frames that fit the cache; tokens in `dtype`."""
-    _, patches, width = frames.shape
-    per_frame = 4 * patches * (2 * width + 4 * patches)
-    block = max(1, BLOCK_BYTES.get(frames.device.type, 1 << 30) // per_frame)
-    parts = [_block_objects(part, network, dtype or frames.dtype) for part in frames.split(block)]
-    if len(parts) == 1:
-        return parts[0]
-    fields = zip(*(vars(part).values() for part in parts), strict=True)
-    return Objects(*(None if column[0] is None else torch.cat(column) for column in fields))
-
-
-def _block_objects(frames: Tensor, network: NetworkFields, dtype: torch.dtype) -> Objects:
-    """S-DPC of one block of frames: N patches → fine → coarse prototypes, weighted by exp(ρδ) (B.3)."""
+    """S-DPC of frames (F, N, d): N patches → fine → coarse prototypes, weighted by exp(ρδ) (B.3); tokens in `dtype`."""
+    dtype = dtype or frames.dtype
     fine_count, coarse_count = object_prototypes(network)
-    fine = cluster(frames, fine_count, network.clustering, network.fine_neighbours)
-    fine_tokens = fine.merge(frames, network.merge_weights)
+    fine_tokens, fine_labels = _merged(frames, fine_count, network.fine_neighbours, network)
     if coarse_count == 0:
-        return Objects(fine_tokens.to(dtype), None, None, fine.labels, None)
-    coarse = cluster(fine_tokens, coarse_count, network.clustering, network.coarse_neighbours)
-    coarse_tokens = coarse.merge(fine_tokens, network.merge_weights)
-    order, group = tree_order(coarse.labels, coarse_count)
-    tokens = torch.cat([coarse_tokens, fine_tokens], dim=1)
-    tokens = tokens.gather(1, order[:, :, None].expand(-1, -1, tokens.shape[2]))
-    return Objects(tokens.to(dtype), group, coarse_tokens.mean(2).to(dtype), fine.labels, coarse.labels)
+        return Objects(fine_tokens.to(dtype), None, None, fine_labels, None)
+    coarse_tokens, parents = _merged(fine_tokens, coarse_count, network.coarse_neighbours, network)
+    order, group = tree_order(parents, coarse_count)
+    tokens = torch.cat([coarse_tokens.to(dtype), fine_tokens.to(dtype)], dim=1)
+    return Objects(take_rows(tokens, order), group, coarse_tokens.mean(2).to(dtype), fine_labels, parents)
+
+
+def _merged(items: Tensor, clusters: int, neighbours: int, network: NetworkFields) -> tuple[Tensor, Tensor]:
+    """Prototypes (F, clusters, d) and labels (F, M) of the items (F, M, d) of frames, block by block."""
+    _, count, width = items.shape
+    per_frame = 4 * count * (2 * width + 4 * count)
+    block = max(1, BLOCK_BYTES.get(items.device.type, 1 << 30) // per_frame)
+    tokens, labels = [], []
+    for part in items.split(block):
+        made = cluster(part, clusters, network.clustering, neighbours)
+        tokens.append(made.merge(part, network.merge_weights))
+        labels.append(made.labels)
+    return torch.cat(tokens), torch.cat(labels)
 
 
 def tree_order(parents: Tensor, coarse: int) -> tuple[Tensor, Tensor]:
@@ -163,14 +163,14 @@ def cooperative_sequence(
     fine: Tensor | None,
     cone_frames: Tensor,
     rows: Rows,
-    rod_tokens: int,
+    coarse_tokens: tuple[int, int],
     total: int,
 ) -> Tensor:
     """O: the tokens (total, D) of all prompts, each with its frames in temporal order.
 
-    A cone frame gives its tokens of `fine` (C, n, D), then context and content; a rod frame gives context and content,
-    or nothing where `rod_tokens` is 0. `context` (R, D) is per row, `content` (F, D) per frame; `cone_frames` (C,) are
-    the packed frames of the cones, in order.
+    A cone frame gives its tokens of `fine` (C, n, D), then context and content; a rod frame gives context and content.
+    `coarse_tokens`, each 2 or 0, says whether cones and rods give the latter. `context` (R, D) is per row, `content`
+    (F, D) per frame; `cone_frames` (C,) are the packed frames of the cones, in order.
     """
     device = context.device
     row = rows.by_prompt
@@ -179,7 +179,8 @@ def cooperative_sequence(
     cone = torch.full((rows.frames,), -1, device=device)
     cone[cone_frames] = torch.arange(cone_frames.shape[0], device=device)
     is_cone = cone[frame] >= 0
-    count = torch.where(is_cone, per_cone + 2, rod_tokens)
+    of_cone, of_rod = coarse_tokens
+    count = torch.where(is_cone, per_cone + of_cone, of_rod)
     place = torch.arange(row.shape[0], device=device).repeat_interleave(count, output_size=total)
     offset = torch.arange(total, device=device) - (count.cumsum(0) - count)[place]
     offset = offset - is_cone[place] * per_cone

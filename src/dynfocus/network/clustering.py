@@ -13,12 +13,15 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from dynfocus.network.distances import centred, refuse_non_finite, squared_distances
+from dynfocus.network.distances import centred, refuse_non_finite, squared_distances, take_rows
 from dynfocus.network.selection import smallest
 
 Method = Literal["dpc_knn", "kmeans", "weighted_kmeans"]
 LLOYD_ITERATIONS = 20
+LONG_ROWS = 4096
+"""Channels from which a CPU sums the members of a cluster faster than it multiplies with a mostly empty matrix."""
 TIE = 1e-4
 """Members this much, relatively, farther from their centroid than the nearest one count as equally near: the two
 members of a pair always are, and rounding must not choose between them."""
@@ -46,7 +49,7 @@ class Clusters:
         logits = torch.zeros_like(self.importance) if weights == "mean" else self.importance
         share = logits[:, None, :].masked_fill(~member, -torch.inf).softmax(2)
         share = share.masked_fill(~self.exists[:, :, None], 0.0)
-        return torch.bmm(share, x.float())
+        return weighted_sums(x.float(), share, self.labels.clamp(min=0))
 
 
 @torch.no_grad()
@@ -65,7 +68,7 @@ def cluster(
             return dpc_knn(squared_distances(x, mask), clusters, neighbours, x.shape[2], mask)
         weights = None
         if method == "weighted_kmeans":
-            weights = torch.exp(-neighbour_energy(squared_distances(x, mask), neighbours, x.shape[2]))
+            weights = torch.exp(-neighbour_energy(squared_distances(x, mask), neighbours, x.shape[2], mask))
         return kmeans(x, clusters, weights, mask)
 
 
@@ -82,7 +85,7 @@ def identity_clusters(x: Tensor, clusters: int, mask: Tensor | None) -> Clusters
     return Clusters(labels, centres.masked_fill(~exists, 0), exists, importance)
 
 
-def neighbour_energy(distance: Tensor, neighbours: int, channels: int) -> Tensor:
+def neighbour_energy(distance: Tensor, neighbours: int, channels: int, mask: Tensor | None = None) -> Tensor:
     """Mean distance per channel (B, M) of each item to its `neighbours` nearest other items: −log ρ.
 
     `distance` (B, M, M), symmetric and with a zero diagonal, is infinite towards padding; where fewer others exist, the
@@ -91,10 +94,12 @@ def neighbour_energy(distance: Tensor, neighbours: int, channels: int) -> Tensor
     """
     diagonal = distance.diagonal(dim1=1, dim2=2)
     diagonal.fill_(torch.inf)
-    nearest = torch.stack(smallest(distance, min(neighbours, distance.shape[1] - 1)), dim=2)
+    nearest = smallest(distance, min(neighbours, distance.shape[1] - 1))
     diagonal.zero_()
+    if mask is None:
+        return nearest.sum(1) / (nearest.shape[1] * channels)
     finite = nearest.isfinite()
-    return nearest.masked_fill(~finite, 0.0).sum(2) / (finite.sum(2).clamp(min=1) * channels)
+    return nearest.masked_fill(~finite, 0.0).sum(1) / (finite.sum(1).clamp(min=1) * channels)
 
 
 def separation(distance: Tensor, energy: Tensor, real: Tensor) -> Tensor:
@@ -104,11 +109,10 @@ def separation(distance: Tensor, energy: Tensor, real: Tensor) -> Tensor:
     """
     order = energy.masked_fill(~real, torch.inf).argsort(dim=1, stable=True)
     rank = _inverse(order).to(distance.dtype)
-    not_higher = (rank[:, None, :] - rank[:, :, None]).add_(1.0).clamp_(0.0, 1.0)
+    not_higher = (rank[:, None, :] - (rank - 1.0)[:, :, None]).clamp_(0.0, 1.0)
     nearest = torch.add(distance, not_higher, alpha=torch.finfo(distance.dtype).max, out=not_higher).amin(2)
     densest = order[:, :1]
-    row = distance.gather(1, densest[:, :, None].expand(-1, -1, distance.shape[2]))[:, 0]
-    farthest = row.masked_fill(~real, 0.0).amax(1, keepdim=True)
+    farthest = take_rows(distance, densest)[:, 0].masked_fill(~real, 0.0).amax(1, keepdim=True)
     return nearest.scatter(1, densest, farthest)
 
 
@@ -118,15 +122,14 @@ def dpc_knn(distance: Tensor, clusters: int, neighbours: int, channels: int, mas
     M > clusters. D = distance / c; ρ = exp(−mean D to the C nearest others); δ as in `separation`, in D. The items with
     the highest ρ·δ are centres; every item joins its nearest centre, a centre joins itself.
     """
-    batch, items, _ = distance.shape
-    real = mask if mask is not None else torch.ones(batch, items, dtype=torch.bool, device=distance.device)
-    energy = neighbour_energy(distance, neighbours, channels)
+    real = mask if mask is not None else torch.ones(distance.shape[:2], dtype=torch.bool, device=distance.device)
+    energy = neighbour_energy(distance, neighbours, channels, mask)
     delta = separation(distance, energy, real) / channels
     score = (delta.log() - energy).masked_fill(~real, -torch.inf)
     ranked = score.argsort(dim=1, descending=True, stable=True)
     centres, exists = _first_real(ranked, real, clusters)
-    to_centre = distance.gather(1, centres[:, :, None].expand(-1, -1, items))
-    labels = _join(to_centre.masked_fill(~exists[:, :, None], torch.inf).argmin(1), centres, exists)
+    to_centre = take_rows(distance, centres).masked_fill_(~exists[:, :, None], torch.inf)
+    labels = _join(to_centre.min(1).indices, centres, exists)
     importance = (torch.exp(-energy) * delta).masked_fill(~real, 0.0)
     return Clusters(labels.masked_fill(~real, -1), centres, exists, importance)
 
@@ -147,24 +150,22 @@ def kmeans(
     batch, items, _ = x.shape
     real = mask if mask is not None else torch.ones(batch, items, dtype=torch.bool, device=x.device)
     x = centred(x, mask)
-    norms = x.square().sum(2)
+    norms = torch.linalg.vector_norm(x, dim=2).square_()
     refuse_non_finite(norms, mask)
     if mask is not None:
         x = x.masked_fill(~real[:, :, None], 0.0)
     weights = real.float() if weights is None else weights.float().masked_fill(~real, 0.0)
-    centroids = x.gather(1, _evenly_spaced(real, clusters)[:, :, None].expand(-1, -1, x.shape[2]))
-    slots = torch.arange(clusters, device=x.device)
-    labels = None
-    for _ in range(iterations):
-        moved = _centroid_distances(x, centroids).argmin(1)
-        if labels is not None and torch.equal(moved, labels):
+    centroids = take_rows(x, _evenly_spaced(real, clusters))
+    distance = _centroid_distances(x, centroids)
+    labels = distance.min(1).indices
+    for step in range(iterations):
+        centroids = _means(x, labels, weights, centroids)
+        distance = _centroid_distances(x, centroids)
+        moved = distance.min(1).indices
+        if step + 1 == iterations or torch.equal(moved, labels):
             break
         labels = moved
-        share = (labels[:, None, :] == slots[None, :, None]) * weights[:, None, :]
-        total = share.sum(2, keepdim=True)
-        means = torch.bmm(share / total.clamp(min=torch.finfo(share.dtype).tiny), x)
-        centroids = torch.where(total > 0, means, centroids)
-    own = _centroid_distances(x, centroids).gather(1, labels[:, None]).squeeze(1) + norms
+    own = distance.gather(1, labels[:, None]).squeeze(1) + norms
     labels, centres, exists = _fill_empty(labels, own.clamp(min=0), real, clusters)
     few = real.sum(1, keepdim=True) <= clusters
     alone = identity_clusters(x, clusters, real)
@@ -198,6 +199,31 @@ def _evenly_spaced(real: Tensor, clusters: int) -> Tensor:
     items = real.shape[1]
     index = torch.arange(items, device=real.device).expand_as(real).masked_fill(~real, items).sort(1).values
     return index.gather(1, place).clamp(max=items - 1)
+
+
+def weighted_sums(x: Tensor, share: Tensor, labels: Tensor) -> Tensor:
+    """Sums (B, K, c) of the items `x` (B, M, c) under `share` (B, K, M), which is zero outside an item's own cluster.
+
+    Long rows on a CPU are read once, cluster by cluster (`labels` (B, M) in [0, K)); all else is one matrix product.
+    """
+    batch, clusters, _ = share.shape
+    if x.is_cuda or x.shape[2] < LONG_ROWS:
+        return torch.bmm(share, x)
+    cells = torch.arange(batch * clusters, device=x.device)
+    cell, order = (labels + cells[::clusters, None]).flatten().sort(stable=True)
+    weights = share.sum(1).flatten().index_select(0, order)
+    starts = torch.searchsorted(cell, cells)
+    made = F.embedding_bag(order, x.flatten(0, 1), starts, mode="sum", per_sample_weights=weights)
+    return made.view(batch, clusters, -1)
+
+
+def _means(x: Tensor, labels: Tensor, weights: Tensor, centroids: Tensor) -> Tensor:
+    """Weighted means (B, K, c) of the members of each cluster; an empty one keeps its centroid."""
+    slots = torch.arange(centroids.shape[1], device=x.device)
+    share = (labels[:, None, :] == slots[None, :, None]) * weights[:, None, :]
+    total = share.sum(2, keepdim=True)
+    means = weighted_sums(x, share / total.clamp(min=torch.finfo(share.dtype).tiny), labels)
+    return torch.where(total > 0, means, centroids)
 
 
 def _centroid_distances(x: Tensor, centroids: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from dynfocus.errors import UserError
 
 SYMMETRIC_FROM = 512
 """Items from which a CPU computes the Gram matrix in symmetric blocks."""
-SYMMETRIC_BLOCKS = 6
+SYMMETRIC_BLOCKS = 5
 ROUNDING = 1e-6
 """A distance below this share of the two squared norms is rounding: the items are equal."""
 
@@ -55,24 +55,29 @@ def squared_distances(x: Tensor, mask: Tensor | None = None) -> Tensor:
     norms = distance.diagonal(dim1=1, dim2=2).clone()
     scale = norms[:, :, None] + norms[:, None, :]
     torch.add(scale, distance, alpha=-2.0, out=distance)
-    doubt = torch.sub(distance, scale, alpha=ROUNDING, out=scale)
-    doubt.diagonal(dim1=1, dim2=2).fill_(1.0)
-    padding = None if mask is None else ~(mask[:, :, None] & mask[:, None, :])
-    if padding is not None:
-        distance.masked_fill_(padding, torch.inf)
-        doubt.masked_fill_(padding, 1.0)
+    distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+    if mask is not None:
+        distance.masked_fill_(~(mask[:, :, None] & mask[:, None, :]), torch.inf)
+    longest = (norms if mask is None else norms.masked_fill(~mask, 0.0)).amax(1)
+    if not bool((distance.amin((1, 2)) > 2.0 * ROUNDING * longest).all()):
+        refuse_non_finite(norms, mask)
+        distance = tie_duplicates(distance.masked_fill_(distance <= scale.mul_(ROUNDING), 0.0))
     distance.diagonal(dim1=1, dim2=2).zero_()
-    if bool(doubt.amin() > 0):
-        return distance
-    refuse_non_finite(norms, mask)
-    return tie_duplicates(distance.masked_fill_(doubt <= 0, 0.0))
+    return distance
+
+
+def take_rows(x: Tensor, index: Tensor) -> Tensor:
+    """Rows `index` (B, K) of `x` (B, M, c): (B, K, c)."""
+    start = torch.arange(0, x.shape[0] * x.shape[1], x.shape[1], device=x.device)
+    return x.flatten(0, 1).index_select(0, (index + start[:, None]).flatten()).view(*index.shape, x.shape[2])
 
 
 def tie_duplicates(distance: Tensor) -> Tensor:
-    """Give items at distance zero the same row and column: those of the first of them."""
+    """Give items at distance zero the same row and column: those of the first of them. The diagonal becomes zero."""
     items = distance.shape[1]
+    distance.diagonal(dim1=1, dim2=2).zero_()
     first = (distance == 0).to(torch.uint8).argmax(2)
-    rows = distance.gather(1, first[:, :, None].expand(-1, -1, items))
+    rows = take_rows(distance, first)
     return rows.gather(2, first[:, None, :].expand(-1, items, -1))
 
 

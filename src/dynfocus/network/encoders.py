@@ -27,7 +27,7 @@ from dynfocus.network.cce import (
 from dynfocus.network.configuration import DynFocusConfig
 from dynfocus.network.dpe import DynamicSelection, Events, Selection, estimate_events, pool_patches
 from dynfocus.network.text_encoder import TextEncoder
-from dynfocus.network.tokens import CONTEXT_AND_CONTENT, fine_tokens, num_visual_tokens, object_prototypes
+from dynfocus.network.tokens import coarse_tokens, cone_frame_tokens, fine_tokens, num_visual_tokens, object_prototypes
 
 
 class FrameEncoder(nn.Module):
@@ -80,9 +80,10 @@ class DynFocusEncoder(TextGuidedEncoder):
     def __init__(self, config: DynFocusConfig):
         super().__init__(config)
         coarse = object_prototypes(config)[1]
-        cones = config.cone_tokens != "none"
+        cones = fine_tokens(config) > 0
         joins = config.cone_tokens == "full"
-        self.selection = DynamicSelection(config, config.vision_width) if cones else None
+        chooses = config.cone_tokens != "none"
+        self.selection = DynamicSelection(config, config.vision_width) if chooses else None
         self.gate = GroupGate(coarse) if coarse and config.group_gate else None
         self.fusion = SoftFusion(config.vision_width) if joins and config.fusion == "cross_attention" else None
         self.fine_projector = self.projector() if cones else None
@@ -111,7 +112,7 @@ class DynFocusEncoder(TextGuidedEncoder):
             fine,
             cone_frames,
             rows,
-            self.config.rod_tokens,
+            (coarse_tokens(self.config), self.config.rod_tokens),
             self.total(videos, prompts),
         )
         return Encoding(tokens, objects, gate, events, selection, cone_frames, attention)
@@ -119,7 +120,7 @@ class DynFocusEncoder(TextGuidedEncoder):
     @property
     def tokens_per_cone(self) -> int:
         """Tokens of one cone frame, 40 in the paper."""
-        return fine_tokens(self.config) + CONTEXT_AND_CONTENT
+        return cone_frame_tokens(self.config)
 
     def select(self, videos: Videos) -> tuple[Events, Selection]:
         """DPE: event prototypes of each video and which of them become cones."""
@@ -129,14 +130,16 @@ class DynFocusEncoder(TextGuidedEncoder):
 
     def cones(
         self, videos: Videos, events: Events, selection: Selection, objects: Objects, gate: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """U_fine (C, n, D) of the C cones of a batch and their packed frames (C,).
+    ) -> tuple[Tensor | None, Tensor]:
+        """U_fine (C, n, D) of the C cones of a batch, None where they have none, and their packed frames (C,).
 
         h = P_σ m carries the gradient to the scores; the object prototypes are gathered with the detached P_σ.
         """
         source = videos.starts[:, None] + events.frames
         video, slot = cone_slots(selection.counts, videos.frames.device)
         cone_frames = source[video, selection.chosen[video, slot]]
+        if self.fine_projector is None:
+            return None, cone_frames
         if self.config.cone_tokens == "patches":
             joined = mix(selection.indicator, videos.frames[source].to(self.dtype))[video, slot]
             return self.fine_projector(joined), cone_frames
@@ -188,4 +191,4 @@ class TwoTokenEncoder(TextGuidedEncoder):
         else:
             context, content = self.coarse_projector(context), self.fine_projector(content)
         total = self.total(videos, prompts)
-        return cooperative_sequence(context, content, None, videos.starts[:0], rows, 2, total)
+        return cooperative_sequence(context, content, None, videos.starts[:0], rows, (2, 2), total)

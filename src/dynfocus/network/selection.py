@@ -1,7 +1,8 @@
 """The few smallest values of every column of a matrix, by a sorting network.
 
-A k-NN density needs C ≈ 5 of some hundred distances, a million times per video. A network of minima and maxima over
-whole rows does that at the speed of memory on any device, where a general top-k sorts each row on its own.
+A k-NN density needs C ≈ 8 of some hundred distances, a million times per video. A network of minima and maxima over
+whole rows does that at the speed of memory on any device, where a general top-k sorts each row on its own. Its work
+grows with the items, that of a top-k hardly: long columns go to the latter.
 """
 
 from __future__ import annotations
@@ -10,8 +11,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+LONG = 512
+"""Items of a column from which a top-k is faster than the network."""
 
-def smallest(x: Tensor, count: int) -> list[Tensor]:
+
+def smallest(x: Tensor, count: int) -> Tensor:
+    """The `count` smallest values (B, count, n) of each column of symmetric `x` (B, n, n), n ≥ count, ascending."""
+    if x.shape[1] >= LONG:
+        return x.topk(count, dim=2, largest=False).values.transpose(1, 2)
+    return torch.stack(network_smallest(x, count), dim=1)
+
+
+def network_smallest(x: Tensor, count: int) -> list[Tensor]:
     """The `count` smallest values (B, n) of each column of `x` (B, M, n), M ≥ count, in ascending order."""
     width = 1 << (count - 1).bit_length()
     groups = 1 << max(0, (-(-x.shape[1] // width) - 1).bit_length())

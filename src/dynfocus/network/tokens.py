@@ -50,12 +50,22 @@ def object_prototypes(network: NetworkFields) -> tuple[int, int]:
 
 def fine_tokens(network: NetworkFields) -> int:
     """Tokens of F_fine in one cone frame: P + I, the P of cross-attention, all N patches, or none."""
-    if network.cone_tokens == "none":
+    if network.cone_tokens in ("none", "dropped"):
         return 0
     if network.cone_tokens == "patches":
         return network.grid**2
     pooled = network.pooled_grid**2
     return pooled if network.fusion == "cross_attention" else pooled + sum(object_prototypes(network))
+
+
+def coarse_tokens(network: NetworkFields) -> int:
+    """Tokens of F_coarse in one cone frame: J, or none where its patches stand for the frame or it is dropped."""
+    return CONTEXT_AND_CONTENT if network.cone_tokens in ("full", "none") else 0
+
+
+def cone_frame_tokens(network: NetworkFields) -> int:
+    """Visual tokens of one cone frame, 40 in the paper."""
+    return fine_tokens(network) + coarse_tokens(network)
 
 
 def univi_events(network: NetworkFields, frames: int) -> int:
@@ -87,4 +97,4 @@ def num_visual_tokens(network: NetworkFields, frames: int) -> int:
     if network.encoder == "chat_univi":
         return univi_events(network, frames) * sum(univi_levels(network))
     _, cones = selected_events(network, frames)
-    return cones * (fine_tokens(network) + CONTEXT_AND_CONTENT) + network.rod_tokens * (frames - cones)
+    return cones * cone_frame_tokens(network) + network.rod_tokens * (frames - cones)

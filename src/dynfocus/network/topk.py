@@ -43,33 +43,37 @@ def perturbed_topk(
     return _PerturbedTopK.apply(scores, noise, counts, width, sigma, gradient == "full")
 
 
-def draw_cells(scores: Tensor, noise: Tensor, counts: Tensor, width: int, sigma: float) -> Tensor:
-    """Cell k·L + l (V, n, L) that score l enters as the k-th chosen of a draw; k = width where it is not chosen."""
-    videos, _, length = noise.shape
+def draw_topk(scores: Tensor, noise: Tensor, counts: Tensor, width: int, sigma: float) -> Tensor:
+    """1 (V, n, L) for the scores among the `counts` (V,) highest of a draw, 0 for the others."""
     perturbed = torch.add(scores.float()[:, None, :], noise, alpha=sigma)
-    best = perturbed.topk(min(width, length), dim=2, sorted=videos > 1).indices
-    used = (torch.arange(best.shape[2], device=scores.device) < counts[:, None])[:, None, :].expand_as(best)
-    chosen = torch.zeros(noise.shape, dtype=torch.bool, device=scores.device).scatter_(2, best, used)
-    rank = (chosen.cumsum(2) - 1).masked_fill_(~chosen, width)
-    return rank.mul_(length).add_(torch.arange(length, device=scores.device))
+    best = perturbed.topk(min(width, perturbed.shape[2]), dim=2, sorted=scores.shape[0] > 1).indices
+    used = (torch.arange(best.shape[2], device=scores.device) < counts[:, None])[:, None, :].to(noise.dtype)
+    return perturbed.zero_().scatter_(2, best, used.expand_as(best))
+
+
+def cells_of(chosen: Tensor) -> Tensor:
+    """Cell r·L + l (V, n, L) of score l in each draw, r the number of chosen scores up to it: k for the k-th chosen."""
+    length = chosen.shape[2]
+    return chosen.cumsum(2).mul_(length).add_(torch.arange(length, device=chosen.device)).long()
 
 
 class _PerturbedTopK(torch.autograd.Function):
     @staticmethod
     def forward(ctx, scores, noise, counts, width, sigma, full):
         videos, draws, length = noise.shape
-        cells = draw_cells(scores, noise, counts, width, sigma)
+        chosen = draw_topk(scores, noise, counts, width, sigma)
+        cells = cells_of(chosen)
         hits = torch.zeros(videos, (width + 1) * length, device=scores.device)
-        hits.scatter_add_(1, cells.flatten(1), hits.new_ones(()).expand(videos, draws * length))
-        ctx.save_for_backward(noise, cells)
+        hits.scatter_add_(1, cells.flatten(1), chosen.flatten(1))
+        ctx.save_for_backward(noise, cells, chosen)
         ctx.sigma, ctx.full, ctx.dtype = sigma, full, scores.dtype
-        return (hits / draws).view(videos, width + 1, length)[:, :width].to(scores.dtype)
+        return hits.div_(draws).view(videos, width + 1, length)[:, 1:].to(scores.dtype)
 
     @staticmethod
     def backward(ctx, grad):
-        noise, cells = ctx.saved_tensors
+        noise, cells, chosen = ctx.saved_tensors
         draws = noise.shape[1]
-        padded = F.pad(grad.float(), (0, 0, 0, 1)).flatten(1)
-        entry = padded.gather(1, cells.flatten(1)).view_as(noise)
-        slope = torch.bmm(entry.sum(2)[:, None, :], noise)[:, 0] if ctx.full else (entry * noise).sum(1)
+        padded = F.pad(grad.float(), (0, 0, 1, 0)).flatten(1)
+        entry = padded.gather(1, cells.flatten(1)).view_as(noise).mul_(chosen)
+        slope = torch.bmm(entry.sum(2)[:, None, :], noise)[:, 0] if ctx.full else entry.mul_(noise).sum(1)
         return (slope / (draws * ctx.sigma)).to(ctx.dtype), None, None, None, None, None

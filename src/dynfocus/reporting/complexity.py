@@ -14,13 +14,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from dynfocus.errors import UserError
-from dynfocus.network import DynFocusConfig
-from dynfocus.network.batch import Prompts, Videos
+from dynfocus.network.batch import Prompts, Rows, Videos
 from dynfocus.network.cce import object_prototypes_of
-from dynfocus.network.dpe import estimate_events, pool_patches
+from dynfocus.network.complexity import meta_encoder, millions, module_parameters, module_work, paper_config
+from dynfocus.network.dpe import Events, estimate_events, pool_patches
 from dynfocus.network.encoders import DynFocusEncoder
 from dynfocus.reporting.checkpoints import load_model
 from dynfocus.reporting.register import Cell, cells_of
@@ -30,7 +29,8 @@ from dynfocus.reporting.verdicts import Verdict
 
 FRAMES = 1000
 REPEATS = 3
-ENCODING_PARTS = ("gate", "fusion", "context_attention", "fine_projector", "coarse_projector")
+PRINTED = ("s_dpc", "dynamic_encoding", "t_dpc", "dynamic_selection")
+"""The modules of Table 3, in its order."""
 
 
 @dataclass(frozen=True)
@@ -49,31 +49,14 @@ def device_name(device: str) -> str:
     return f"{torch.get_num_threads()} thread(s) of a {platform.machine()} CPU"
 
 
-def million_parameters(*modules: nn.Module | None) -> float:
-    """Parameters of modules in millions; an absent module has none."""
-    return sum(p.numel() for module in modules if module is not None for p in module.parameters()) / 1e6
-
-
-def module_parameters(encoder: DynFocusEncoder) -> dict[str, float]:
-    """Millions of parameters per module; clustering has none."""
-    return {
-        "s_dpc": 0.0,
-        "dynamic_encoding": million_parameters(*(getattr(encoder, name) for name in ENCODING_PARTS)),
-        "t_dpc": 0.0,
-        "dynamic_selection": million_parameters(encoder.selection),
-    }
-
-
 def paper_size_parameters() -> dict[str, float]:
     """Millions of parameters per module with the paper's widths (d = 1408, Vicuna-7B), counted without memory."""
-    with torch.device("meta"):
-        return module_parameters(DynFocusEncoder(DynFocusConfig()))
+    return module_parameters(meta_encoder(paper_config()))
 
 
-def once(call: Callable[[], object]) -> tuple[float, float]:
-    """Multiply-adds (G) and median milliseconds of a call; a GPU is waited for."""
-    with FlopCounterMode(display=False) as counter:
-        call()
+def milliseconds(call: Callable[[], object]) -> float:
+    """Median milliseconds of a call after a warm-up; a GPU is waited for."""
+    call()
     times = []
     for _ in range(REPEATS):
         wait()
@@ -81,7 +64,7 @@ def once(call: Callable[[], object]) -> tuple[float, float]:
         call()
         wait()
         times.append(1000 * (time.perf_counter() - started))
-    return counter.get_total_flops() / 2e9, statistics.median(times)
+    return statistics.median(times)
 
 
 def wait() -> None:
@@ -94,35 +77,27 @@ def wait() -> None:
 def measure_modules(encoder: DynFocusEncoder, frames: Tensor, prompt: Tensor) -> dict[str, ModuleCost]:
     """Costs of the modules on one video (T, N, d) under one prompt (W,).
 
-    Dynamic encoding is what remains of the whole encoder without the other three and the text encoder.
+    Dynamic encoding takes what remains of the whole encoder's time without the other three and the text encoder.
     """
     videos = Videos.from_padded(frames[None], torch.ones(1, frames.shape[0], dtype=torch.bool, device=frames.device))
     prompts = Prompts(prompt[None], torch.ones_like(prompt[None]), (0,))
+    rows = Rows.of(videos.lengths, prompts.video, videos.frames.device)
     config = encoder.config
 
-    def events():
+    def events() -> Events:
         return estimate_events(videos.pad(pool_patches(videos.frames, config.grid, config.pooled_grid)), None, config)
 
     made = events()
-    rows = _rows(videos, prompts)
-    parts = {
-        "s_dpc": once(lambda: object_prototypes_of(videos.frames, config, encoder.dtype)),
-        "t_dpc": once(events),
-        "dynamic_selection": once(lambda: encoder.selection(made, videos.lengths)),
-        "text_encoder": once(lambda: encoder.text_encoder(videos.frames, prompts, rows)),
+    latency = {
+        "s_dpc": milliseconds(lambda: object_prototypes_of(videos.frames, config, encoder.dtype)),
+        "t_dpc": milliseconds(events),
+        "dynamic_selection": milliseconds(lambda: encoder.selection(made, videos.lengths)),
+        "text_encoder": milliseconds(lambda: encoder.text_encoder(videos.frames, prompts, rows)),
     }
-    whole = once(lambda: encoder(videos, prompts))
-    parts["dynamic_encoding"] = tuple(
-        max(total - sum(part[place] for part in parts.values()), 0.0) for place, total in enumerate(whole)
-    )
-    parameters = module_parameters(encoder)
-    return {name: ModuleCost(parts[name][0], parameters[name], parts[name][1]) for name in parameters}
-
-
-def _rows(videos: Videos, prompts: Prompts):
-    from dynfocus.network.batch import Rows
-
-    return Rows.of(videos.lengths, prompts.video, videos.frames.device)
+    whole = milliseconds(lambda: encoder(videos, prompts))
+    latency["dynamic_encoding"] = max(whole - sum(latency.values()), 0.0)
+    parameters, work = module_parameters(encoder), module_work(config, frames.shape[0])
+    return {name: ModuleCost(work[name], parameters[name], latency[name]) for name in PRINTED}
 
 
 def complexity_table(costs: dict[str, ModuleCost] | None, where: str, frames: int = FRAMES) -> Table:
@@ -138,7 +113,7 @@ def complexity_table(costs: dict[str, ModuleCost] | None, where: str, frames: in
     notes = [
         "Paper: 1,000 frames, d = 1408, one A100; two numbers a row are read as GFLOPs and latency, "
         "the parameter column is lost.",
-        f"Ours: {frames:,} frames of the profile's size on {where}, median of {REPEATS}; distances of the "
+        f"Ours: {frames:,} frames of the profile's size on {where}, median of {REPEATS}; distances and merges of the "
         "clustering are counted.",
     ]
     return plain_table("table_3", "Cost of the added modules", ("Module",), columns, by_row_list(by_row), notes=notes)
@@ -160,15 +135,14 @@ def by_row_list(rows: dict[str, list[Comparison | str]]) -> list[tuple[tuple[str
 
 def budget_table() -> Table:
     """B.2: every linear layer of the added modules, the shape printed and ours at the paper's size."""
-    with torch.device("meta"):
-        encoder = DynFocusEncoder(DynFocusConfig())
+    encoder = meta_encoder(paper_config())
     rows = []
     for part in ("selection", "context_attention", "gate", "fine_projector", "coarse_projector"):
         module = getattr(encoder, part)
         for name, layer in module.named_modules() if module is not None else ():
             if isinstance(layer, nn.Linear):
                 shape = f"{layer.in_features} → {layer.out_features}"
-                rows.append(((f"{part}.{name}",), (shape, f"{million_parameters(layer):.3f}")))
+                rows.append(((f"{part}.{name}",), (shape, f"{millions(layer):.3f}")))
     printed = ", ".join(f"{cell.row.partition(': ')[2]} {cell.value}" for cell in cells_of("b_2"))
     notes = [
         f"Printed in B.2: {printed}.",
