@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dynfocus.video import read_frames
-from dynfocus.world.films import ACTIONS, BOARD, EVENT_SECONDS, MOMENTS, SCENE_SECONDS, make_film, moment_seconds
+from dynfocus.world.films import ACTIONS, BOARD, EVENT_SECONDS, MOMENTS, Film, make_film
 from dynfocus.world.questions import ask, describe
 from dynfocus.world.render import BIG, RGB, film_frames, show_frame, write_mp4
 from dynfocus.world.stills import still
@@ -20,25 +20,26 @@ FILMS = 6
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
-    """(film, all its frames (T, H, W, 3) decoded from mp4), of one and of two scenes."""
+    """(film, all its frames (T, H, W, 3) decoded from mp4), of one and of two scenes, some with more idle time."""
     folder, made = tmp_path_factory.mktemp("films"), []
     for seed in range(FILMS):
-        film, path = make_film(seed, 1 + seed % 2), folder / f"{seed}.mp4"
+        film, path = make_film(seed, 1 + seed % 2, 1 + seed % 3), folder / f"{seed}.mp4"
         write_mp4(path, film_frames(film, SIZE, RATE), RATE)
         made.append((film, read_frames(path, range(film.seconds * RATE)).astype(int)))
     return made
 
 
 def scenes(films):
-    """(scene, its frames) of all films."""
+    """(film, scene, its frames) of all films."""
     for film, frames in films:
-        yield from zip(film.scenes, np.split(frames, len(film.scenes)), strict=True)
+        for scene, part in zip(film.scenes, np.split(frames, len(film.scenes)), strict=True):
+            yield film, scene, part
 
 
-def during(frames: np.ndarray, moment: str) -> np.ndarray:
-    """Frames of a moment."""
-    first, last = moment_seconds(moment)
-    return frames[first * RATE : last * RATE]
+def during(film: Film, frames: np.ndarray, moment: str) -> np.ndarray:
+    """Frames of the event at a moment, of the frames of a scene."""
+    event = film.event(moment)
+    return frames[event.start * RATE : event.stop * RATE]
 
 
 def cell(frame: np.ndarray, where: tuple[int, int]) -> np.ndarray:
@@ -55,11 +56,11 @@ def nearest_color(pixels: np.ndarray) -> str:
 
 
 def test_a_small_thing_shows_its_color_at_its_moment_and_is_absent_at_every_other(films):
-    for scene, frames in scenes(films):
+    for film, scene, frames in scenes(films):
         (rest,) = set(MOMENTS) - {scene.action_moment, scene.show_moment}
-        shown = during(frames, scene.show_moment)
-        eventful = {*range(*moment_seconds(scene.show_moment)), *range(*moment_seconds(scene.action_moment))}
-        empty = during(frames, rest)[2]
+        shown = during(film, frames, scene.show_moment)
+        eventful = {*film.event(scene.show_moment), *film.event(scene.action_moment)}
+        empty = during(film, frames, rest)[2]
         for thing in scene.things:
 
             def changed(frame, empty=empty, where=thing.cell):
@@ -69,52 +70,53 @@ def test_a_small_thing_shows_its_color_at_its_moment_and_is_absent_at_every_othe
                 assert changed(frame).sum() >= 40, thing
                 assert nearest_color(cell(frame, thing.cell)[changed(frame)]) == thing.color, thing
             others = [frames[index] for index in range(len(frames)) if index // RATE not in eventful]
-            assert len(others) == (SCENE_SECONDS - 2 * EVENT_SECONDS) * RATE
+            assert len(others) == (film.scene_seconds - 2 * EVENT_SECONDS) * RATE
             assert max(changed(frame).mean() for frame in others) < 0.05, thing
 
 
 def test_nothing_small_appears_in_a_cell_without_a_thing(films):
-    for scene, frames in scenes(films):
+    for film, scene, frames in scenes(films):
         (rest,) = set(MOMENTS) - {scene.action_moment, scene.show_moment}
-        empty, full = during(frames, rest)[2], during(frames, scene.show_moment)[2]
+        empty, full = during(film, frames, rest)[2], during(film, frames, scene.show_moment)[2]
         taken = {thing.cell for thing in scene.things}
         for corner in {(0, 0), (0, 7), (7, 0), (7, 7)} - taken:
             assert (np.abs(cell(full, corner) - cell(empty, corner)).max(-1) > 25).mean() < 0.1
 
 
 def test_the_actor_idles_in_the_centre_in_its_color(films):
-    for scene, frames in scenes(films):
+    for film, scene, frames in scenes(films):
         (rest,) = set(MOMENTS) - {scene.action_moment, scene.show_moment}
         half = round(SIZE * BIG / 2)
         middle = slice(SIZE // 2 - half, SIZE // 2 + half)
-        pixels = during(frames, rest)[2][middle, middle].reshape(-1, 3)
+        pixels = during(film, frames, rest)[2][middle, middle].reshape(-1, 3)
         own = np.abs(pixels - np.array(RGB[scene.actor.color])).max(-1) < 40
         assert own.mean() > 0.2, scene.actor
 
 
 def test_only_the_moment_of_the_action_moves_the_actor(films):
     seen = set()
-    for scene, frames in scenes(films):
+    for film, scene, frames in scenes(films):
         (rest,) = set(MOMENTS) - {scene.action_moment, scene.show_moment}
         middle = slice(SIZE // 4, 3 * SIZE // 4)
-        still_frame = during(frames, rest)[2][middle, middle]
+        still_frame = during(film, frames, rest)[2][middle, middle]
 
-        def moved(moment, still_frame=still_frame, frames=frames, middle=middle):
-            return max(
-                (np.abs(frame[middle, middle] - still_frame).max(-1) > 60).mean() for frame in during(frames, moment)
-            )
+        def moved(moment, still_frame=still_frame, film=film, frames=frames, middle=middle):
+            changes = [np.abs(frame[middle, middle] - still_frame).max(-1) for frame in during(film, frames, moment)]
+            return max((change > 60).mean() for change in changes)
 
         assert moved(scene.action_moment) > 0.02 > moved(rest), scene.action
         seen.add(scene.action)
     assert len(seen) > 1 and seen <= set(ACTIONS)
 
 
-def test_moments_lie_apart_within_the_scene():
-    spans = [moment_seconds(moment) for moment in MOMENTS]
-    assert all(end - start == EVENT_SECONDS for start, end in spans)
-    assert [start for start, _ in spans] == sorted(start for start, _ in spans)
-    assert all(end < start for (_, end), (start, _) in itertools.pairwise(spans))
-    assert spans[-1][1] <= SCENE_SECONDS
+@pytest.mark.parametrize("stretch", [1, 2, 4])
+def test_moments_lie_apart_within_the_scene_and_only_idle_time_is_stretched(stretch):
+    film = make_film(0, 1, stretch)
+    assert film.scenes == make_film(0).scenes and film.seconds == stretch * make_film(0).seconds
+    spans = [film.event(moment) for moment in MOMENTS]
+    assert all(len(span) == EVENT_SECONDS for span in spans)
+    assert all(before.stop < after.start for before, after in itertools.pairwise(spans))
+    assert spans[-1].stop <= film.scene_seconds
 
 
 def test_a_still_of_a_film_shows_its_small_things():

@@ -1,7 +1,8 @@
 """The visual encoder: an open_clip model, kept as its JSON configuration and safetensors weights.
 
 `train` makes a small CLIP on captioned stills of the mini world. `open_clip` fetches published
-weights by their tag. Whatever the source, `load` returns the model in the same way.
+weights by their tag. `lavis` takes the visual encoder of BLIP-2 from `eva_vit_g.pth`, which has no
+text encoder. Whatever the source, `load` returns a model whose `visual` gives the features.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import open_clip
 import torch
 from open_clip.model import CLIP, CustomTextCLIP
 from safetensors.torch import load_file, save_file
+from torch import nn
 from torch.nn import functional
 
+from dynfocus.backbones import lavis
 from dynfocus.backbones.loop import optimize
+from dynfocus.backbones.weights import first_fault, read_checkpoint
 from dynfocus.config.schema import ClipBackbone, Config
 from dynfocus.errors import UserError
 from dynfocus.network.vision import load_vision_tower
@@ -26,8 +30,11 @@ from dynfocus.world.stills import Still, still
 
 MEAN = torch.tensor(open_clip.OPENAI_DATASET_MEAN).view(3, 1, 1)
 STD = torch.tensor(open_clip.OPENAI_DATASET_STD).view(3, 1, 1)
+STILLS = 3000
+"""Different stills that training draws its batches from."""
 FEATURE_STD = 0.75
 """Standard deviation of a trained encoder's features."""
+UNUSED_TEXT = {"context_length": 4, "vocab_size": 4, "width": 64, "heads": 1, "layers": 1}
 CONFIG_FILE, WEIGHTS_FILE = "open_clip_config.json", "open_clip_model.safetensors"
 
 
@@ -37,6 +44,8 @@ def prepare(config: Config, out: Path) -> None:
     settings = config.backbones.clip
     if settings.source == "train":
         train(settings, config.video.image_size, out, config.world.seed)
+    elif settings.source == "lavis":
+        convert(settings, out)
     else:
         fetch(settings, out)
 
@@ -61,13 +70,54 @@ def build(settings: dict) -> CLIP | CustomTextCLIP:
     return (CustomTextCLIP if custom else CLIP)(**settings)
 
 
-def load(folder: Path) -> CLIP | CustomTextCLIP:
+class VisualOnly(nn.Module):
+    """A visual encoder without its text encoder."""
+
+    def __init__(self, visual: nn.Module):
+        super().__init__()
+        self.visual = visual
+
+    @property
+    def context_length(self) -> int:
+        """Raise UserError: there is nothing to encode text with."""
+        raise UserError(
+            "the visual encoder came without a text encoder; set backbones.clip.source to open_clip for this"
+        )
+
+
+def load(folder: Path) -> CLIP | CustomTextCLIP | VisualOnly:
     """The model that `prepare` left in a folder, in evaluation mode."""
     if not (folder / WEIGHTS_FILE).is_file():
         raise UserError(f"{folder / WEIGHTS_FILE}: missing; run `dynfocus prepare-clip` first")
-    model = build(json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")))
-    model.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    settings = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    weights = load_file(folder / WEIGHTS_FILE)
+    if all(name.startswith("visual.") for name in weights):
+        return visual_only(settings, weights).eval()
+    model = build(settings)
+    model.load_state_dict(weights)
     return model.eval()
+
+
+def visual_only(settings: dict, weights: dict[str, torch.Tensor]) -> VisualOnly:
+    """A visual encoder of timm's EVA family with exactly these weights; it ends after its last block."""
+    visual = CLIP(settings["embed_dim"], settings["vision_cfg"], UNUSED_TEXT).visual
+    lavis.drop_unread(visual.trunk)
+    model = VisualOnly(visual)
+    model.load_state_dict(weights)
+    return model
+
+
+def convert(settings: ClipBackbone, out: Path) -> None:
+    """The visual encoder in a LAVIS checkpoint, stored in the form that `load` reads."""
+    shape, where = model_config(settings.model), "backbones.clip.weights"
+    if "timm_model_name" not in shape["vision_cfg"]:
+        raise UserError(f"backbones.clip.model: {settings.model} is no EVA; with source lavis it is EVA01-g-14")
+    weights = lavis.open_clip_names(read_checkpoint(Path(settings.weights), where), f"{where}: {settings.weights}")
+    try:
+        model = visual_only(shape, weights)
+    except RuntimeError as error:
+        raise UserError(f"{where}: {settings.weights} does not fit {settings.model}: {first_fault(error)}") from error
+    save(model, shape, out)
 
 
 def save(model: torch.nn.Module, settings: dict, folder: Path) -> None:
@@ -90,7 +140,8 @@ def fetch(settings: ClipBackbone, out: Path) -> None:
 
 def normalize(images: np.ndarray | torch.Tensor) -> torch.Tensor:
     """Pixels (..., H, W, 3) uint8 as CLIP's normalised input (..., 3, H, W) float."""
-    return (torch.as_tensor(images).movedim(-1, -3).float() / 255 - MEAN) / STD
+    pixels = torch.as_tensor(images).movedim(-1, -3).float() / 255
+    return (pixels - MEAN.to(pixels.device)) / STD.to(pixels.device)
 
 
 def train(settings: ClipBackbone, image_size: int, out: Path, seed: int) -> None:
@@ -109,9 +160,10 @@ def train(settings: ClipBackbone, image_size: int, out: Path, seed: int) -> None
 
     def losses() -> Iterator[torch.Tensor]:
         rng = np.random.default_rng(seed)
+        album = [still(rng, image_size) for _ in range(STILLS)]
         while True:
-            stills = [still(rng, image_size) for _ in range(settings.batch_size)]
-            yield caption_and_region_loss(model, tokenizer, stills)
+            chosen = rng.choice(len(album), settings.batch_size, replace=False)
+            yield caption_and_region_loss(model, tokenizer, [album[index] for index in chosen])
 
     optimize(model, losses(), settings.steps, settings.learning_rate, "contrastive training of CLIP")
     rng = np.random.default_rng(seed)

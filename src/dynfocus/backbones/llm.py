@@ -19,19 +19,20 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from dynfocus.backbones.loop import optimize
+from dynfocus.backbones.weights import split_revision
 from dynfocus.config.schema import Config, LlmBackbone
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
 from dynfocus.network.processing import add_image_token
 from dynfocus.training.templates import IGNORE, tokenize
-from dynfocus.world.films import ACTIONS, COLORS, MOMENTS, NUMBERS, PLACES, SHAPES
+from dynfocus.world.films import ACTIONS, COLORS, MOMENTS, NUMBERS, PLACES, SHAPES, make_film
 from dynfocus.world.seeds import film_seeds
-from dynfocus.world.text import LETTERS, Lesson, primer, reading_lesson
+from dynfocus.world.text import LETTERS, Lesson, drill, primer, reading_lesson
 
 LESSONS = 3000
-"""Different primers, and different lessons; training passes over them as often as its steps need."""
-PRIMER_SHARE = 0.6
-"""Share of the steps spent on primers before the lessons in chat form."""
+"""Films of the drills, of the primers and of the lessons; training passes over them as often as its steps need."""
+DRILL_END, PRIMER_END = 0.38, 0.62
+"""Shares of the steps: at first drills and primers take turns, then come primers, then lessons in chat form."""
 SPECIAL = ("<unk>", "<s>", "</s>")
 
 
@@ -55,10 +56,13 @@ def fetch(settings: LlmBackbone, out: Path) -> None:
             raise UserError(f"backbones.llm.name: {source} is not a GGUF file; give the path of one")
         where = {"pretrained_model_name_or_path": source.parent, "gguf_file": source.name}
     else:
-        where = {"pretrained_model_name_or_path": settings.name}
+        name, revision = split_revision(settings.name)
+        where = {"pretrained_model_name_or_path": name, "revision": revision or "main"}
     try:
         model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32 if source.is_file() else "auto")
         tokenizer = AutoTokenizer.from_pretrained(**where)
+    except ImportError as error:
+        raise UserError("backbones.llm.source: gguf files need a package more; run: pip install gguf") from error
     except (OSError, ValueError) as error:
         raise UserError(f"backbones.llm.name: cannot load {settings.name}: {str(error).splitlines()[0]}") from error
     model.hf_quantizer, model.is_quantized = None, False
@@ -72,6 +76,7 @@ def train(settings: LlmBackbone, out: Path, seed: int) -> None:
     """Train tokenizer and Llama on reading lessons; answers carry the loss."""
     shape = json.loads(Path(settings.name).read_text(encoding="utf-8"))
     numbers = film_seeds("reading", seed, LESSONS)
+    drills = [drill(number) for number in numbers if len(make_film(number).scenes[0].things) > 1]
     primers, lessons = [primer(number) for number in numbers], [reading_lesson(number) for number in numbers]
     tokenizer = make_tokenizer(lessons[:800], shape.pop("vocab_size"))
     torch.manual_seed(seed)
@@ -85,22 +90,32 @@ def train(settings: LlmBackbone, out: Path, seed: int) -> None:
         )
     )
 
+    start_as_similarity(model)
     reader = copy.deepcopy(tokenizer)
     add_image_token(reader)
 
     def losses() -> Iterator[torch.Tensor]:
         generator = np.random.default_rng(seed)
-        primer_steps = round(PRIMER_SHARE * settings.steps)
-        for course, steps in ((primers, primer_steps), (lessons, settings.steps - primer_steps)):
-            encoded = [encode_lesson(reader, lesson) for lesson in course]
-            encoded.sort(key=lambda sample: len(sample[1]))
-            for _ in range(steps):
-                first = generator.integers(len(encoded) - settings.batch_size + 1)
-                yield reading_loss(model, *collate(encoded[first : first + settings.batch_size]))
+        courses = [ordered(reader, course) for course in (drills, primers, lessons)]
+        for step in range(settings.steps):
+            share = step / settings.steps
+            course = courses[step % 2 if share < DRILL_END else 1 if share < PRIMER_END else 2]
+            first = generator.integers(len(course) - settings.batch_size + 1)
+            yield reading_loss(model, *collate(course[first : first + settings.batch_size]))
 
     optimize(model, losses(), settings.steps, settings.learning_rate, "reading lessons of the LLM")
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+
+
+@torch.no_grad()
+def start_as_similarity(model: LlamaForCausalLM) -> None:
+    """Let the first block attend to what resembles the query, by equal query and key weights.
+
+    A question then finds the bag that shares its words from the start, which chance weights learn late or never.
+    """
+    attention = model.model.layers[0].self_attn
+    attention.q_proj.weight.copy_(attention.k_proj.weight)
 
 
 def make_tokenizer(lessons: list[Lesson], vocab_size: int) -> PreTrainedTokenizerFast:
@@ -129,6 +144,11 @@ def lesson_texts(lessons: list[Lesson]) -> Iterator[str]:
     for lesson in lessons:
         yield lesson.rendered.text.replace(IMAGE_TOKEN, "")
         yield " ".join(("", *words))
+
+
+def ordered(tokenizer: PreTrainedTokenizerFast, course: list[Lesson]) -> list[tuple[list[list[int]], list[int]]]:
+    """Encoded lessons by length, so that neighbours make a batch with little padding."""
+    return sorted((encode_lesson(tokenizer, lesson) for lesson in course), key=lambda sample: len(sample[1]))
 
 
 def encode_lesson(tokenizer: PreTrainedTokenizerFast, lesson: Lesson) -> tuple[list[list[int]], list[int]]:

@@ -1,7 +1,8 @@
 """The text encoder: InstructBLIP's Q-Former with its queries and the norm of the visual features.
 
 `train` makes a small one that reads a question and a picture of the mini world and points its
-queries at the answer. `hub` takes the parts out of an InstructBLIP checkpoint.
+queries at the answer. `hub` takes the parts out of an InstructBLIP checkpoint. `bert` starts from
+a BERT, for a visual encoder of another width. `lavis` reads `instruct_blip_vicuna7b_trimmed.pth`.
 The folder holds `config.json`, `model.safetensors` (`qformer.*`, `query_tokens`, `ln_vision.*`)
 and the tokenizer.
 """
@@ -21,8 +22,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import nn
 from transformers import InstructBlipQFormerConfig, PreTrainedTokenizerFast
 
-from dynfocus.backbones import clip
+from dynfocus.backbones import clip, lavis
+from dynfocus.backbones.bert import DECODER_TOKEN, text_encoder_from_bert
 from dynfocus.backbones.loop import optimize
+from dynfocus.backbones.weights import first_fault, locator, read_checkpoint, read_parts, split_revision
 from dynfocus.config.schema import Config, QformerBackbone
 from dynfocus.errors import UserError
 from dynfocus.network.text_encoder import TextEncoder
@@ -45,8 +48,21 @@ def prepare(config: Config, out: Path, clip_dir: Path) -> None:
     settings = config.backbones.qformer
     if settings.source == "train":
         train(config, out, clip_dir)
+    elif settings.source == "bert":
+        torch.manual_seed(config.world.seed)
+        save(*text_encoder_from_bert(settings.name, feature_width(config, clip_dir)), out)
+    elif settings.source == "lavis":
+        convert(settings, out)
     else:
         fetch(settings, out)
+
+
+@torch.no_grad()
+def feature_width(config: Config, clip_dir: Path) -> int:
+    """d, the width of the visual encoder's patch features."""
+    tower = load_vision_tower(clip.load(clip_dir).visual, config.backbones.clip.layer)
+    size = config.video.image_size
+    return tower(torch.zeros(1, 3, size, size)).shape[-1]
 
 
 def save(encoder: TextEncoder, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
@@ -57,19 +73,65 @@ def save(encoder: TextEncoder, tokenizer: PreTrainedTokenizerFast, out: Path) ->
 
 
 def fetch(settings: QformerBackbone, out: Path) -> None:
-    """The Q-Former, its queries and the norm of an InstructBLIP model of the hub or of a folder."""
-    from transformers import AutoTokenizer, InstructBlipForConditionalGeneration
+    """The Q-Former, its queries and the norm of an InstructBLIP model of the hub or of a folder.
 
+    Of a model in several files only those that hold these parts are fetched.
+    """
+    from transformers import AutoTokenizer, InstructBlipConfig
+
+    name, revision = split_revision(settings.name)
     try:
-        model = InstructBlipForConditionalGeneration.from_pretrained(settings.name, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(settings.name, subfolder="qformer_tokenizer")
+        config = InstructBlipConfig.from_pretrained(name, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(name, subfolder="qformer_tokenizer", revision=revision)
+        tensors = read_parts(locator(settings.name), lambda key: _part_name(key) is not None)
     except (OSError, ValueError) as error:
         raise UserError(f"backbones.qformer.name: cannot load {settings.name}: {str(error).splitlines()[0]}") from error
-    encoder = TextEncoder(model.qformer.config, model.query_tokens.shape[1], model.config.vision_config.hidden_size)
-    encoder.qformer.load_state_dict(model.qformer.state_dict())
-    encoder.query_tokens.data.copy_(model.query_tokens.data)
-    encoder.ln_vision.load_state_dict(model.vision_model.post_layernorm.state_dict())
-    save(encoder, tokenizer, out)
+    if not tensors:
+        raise UserError(
+            f"backbones.qformer.name: {settings.name} has no Q-Former in safetensors; name an InstructBLIP model"
+        )
+    named = {str(_part_name(key)): value.float() for key, value in tensors.items()}
+    save(assemble(named, config.qformer_config, settings.name), tokenizer, out)
+
+
+def convert(settings: QformerBackbone, out: Path) -> None:
+    """The text encoder in a LAVIS checkpoint; the tokenizer is `bert-base-uncased`, beside it or from the hub."""
+    from transformers import AutoTokenizer
+
+    file = Path(settings.name)
+    where = f"backbones.qformer.name: {file}"
+    tensors = lavis.text_encoder_names(read_checkpoint(file, "backbones.qformer.name"), where)
+    beside = file.parent / lavis.TOKENIZER
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(beside if beside.is_dir() else lavis.TOKENIZER)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{where}: needs the tokenizer of {lavis.TOKENIZER}; put its files into {beside}") from error
+    tokenizer.add_special_tokens({"bos_token": DECODER_TOKEN})
+    tokenizer.truncation_side = "left"
+    config = lavis.qformer_config(tensors)
+    if len(tokenizer) != config.vocab_size:
+        raise UserError(
+            f"{where}: has {config.vocab_size} words, its tokenizer {len(tokenizer)}; give the one of BERT uncased"
+        )
+    save(assemble({name: value.float() for name, value in tensors.items()}, config, settings.name), tokenizer, out)
+
+
+def assemble(tensors: dict[str, torch.Tensor], config: InstructBlipQFormerConfig, source: str) -> TextEncoder:
+    """The text encoder with exactly these weights, under its own names."""
+    encoder = TextEncoder(config, tensors["query_tokens"].shape[1], tensors["ln_vision.weight"].shape[0])
+    try:
+        encoder.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(f"backbones.qformer.name: {source} is not whole: {first_fault(error)}") from error
+    return encoder
+
+
+def _part_name(key: str) -> str | None:
+    """A tensor of an InstructBLIP model under the name of `TextEncoder`; None for one that it does not need."""
+    key = key.removeprefix("model.").replace("vision_model.post_layernorm.", "ln_vision.")
+    if key.endswith(lavis.BUFFERS):
+        return None
+    return key if key.startswith(("qformer.", "ln_vision.")) or key == "query_tokens" else None
 
 
 class Pointer(nn.Module):

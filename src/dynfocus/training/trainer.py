@@ -57,7 +57,7 @@ class StageTrainer(Trainer):
         if self._step_start is None:
             self._step_start = time.perf_counter()
         self._step_tokens += int(inputs["attention_mask"].sum())
-        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        loss, outputs = super().compute_loss(model, answers_alone(inputs), True, num_items_in_batch)
         loss = loss + 0.0 * sum(parameter.sum() for parameter in self._connector)
         return (loss, outputs) if return_outputs else loss
 
@@ -93,17 +93,27 @@ class StageTrainer(Trainer):
         return int(total)
 
 
+def answers_alone(inputs: dict[str, Tensor]) -> dict[str, Any]:
+    """A batch whose logits are made only at the positions before an answer token of any sample, not at visual tokens.
+
+    `labels` become (B, A), the token that follows each of these positions. Padding is on the right, behind every
+    answer, so causal attention needs no mask.
+    """
+    targets = inputs["labels"][:, 1:]
+    answers = (targets != IGNORE).any(0).nonzero()[:, 0]
+    return inputs | {"labels": targets[:, answers], "logits_to_keep": answers, "attention_mask": None}
+
+
 def mean_answer_loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-    """Cross-entropy of the next token, summed over answer tokens and divided by their number in the global batch.
+    """Cross-entropy, summed over answer tokens and divided by their number in the global batch.
 
     Args:
-        outputs: of the network, `logits` (B, S, vocabulary); `labels`: (B, S), `IGNORE` outside the answers.
+        outputs: of the network, `logits` (B, A, vocabulary).
+        labels: (B, A), the token that follows each position, `IGNORE` outside the answers.
         num_items_in_batch: answer tokens of the whole optimizer step; None: those of `labels`.
     """
-    targets = labels[:, 1:].flatten()
-    logits = outputs.logits[:, :-1].flatten(0, 1)
-    chosen = targets != IGNORE
-    total = cross_entropy(logits[chosen].float(), targets[chosen], reduction="sum")
+    chosen = labels != IGNORE
+    total = cross_entropy(outputs.logits[chosen].float(), labels[chosen], reduction="sum")
     count = chosen.sum() if num_items_in_batch is None else num_items_in_batch
     return total / torch.as_tensor(count, device=total.device).clamp(min=1)
 

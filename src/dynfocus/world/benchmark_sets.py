@@ -19,7 +19,8 @@ ACTIVITYNET_TYPES = {"action": 0, "place": 1, "moment": 2, "order": 2, "first": 
 ACTIVITYNET_TYPES |= {kind: 4 for kind in ("actor_color", "color", "color_of")}
 ACTIVITYNET_TYPES |= {kind: 5 for kind in ("actor_shape", "shape", "shape_of")}
 
-VIDEO_MME_DURATIONS = {1: "short", 2: "medium", 4: "long"}
+VIDEO_MME_DURATIONS = {12: "short", 24: "medium", 48: "long"}
+"""Class of a film by its seconds."""
 VIDEO_MME_DOMAINS = ("Knowledge", "Film & Television", "Sports Competition")
 VIDEO_MME_TASKS = {
     "actor_color": "Attribute Perception",
@@ -168,7 +169,7 @@ def video_mme(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Fi
             rows.append(
                 {
                     "video_id": f"{number:03d}",
-                    "duration": VIDEO_MME_DURATIONS[len(film.scenes)],
+                    "duration": VIDEO_MME_DURATIONS[film.seconds],
                     "domain": VIDEO_MME_DOMAINS[number // 3 % len(VIDEO_MME_DOMAINS)],
                     "sub_category": "Mini World",
                     "url": "",

@@ -28,33 +28,33 @@ Annotate = Callable[[list[Film], Path, random.Random], dict[Path, Film]]
 
 @dataclass(frozen=True)
 class WorldSet:
-    """How a set is made: scenes per film in turn, its writer, and whether its media are still images.
+    """How a set is made: its writer, (scenes, stretch) of its films in turn, and whether its media are still images.
 
     The writer puts the annotation files into a folder and returns which film each medium shows.
     """
 
     annotate: Annotate
-    scenes: Sequence[int] = (1,)
+    lengths: Sequence[tuple[int, int]] = ((1, 1),)
     images: bool = False
 
 
 SETS = {
-    "webvid_cap": WorldSet(training_sets.webvid_cap, (1, 1, 2)),
+    "webvid_cap": WorldSet(training_sets.webvid_cap, ((1, 1), (1, 1), (1, 2), (1, 1), (2, 1))),
     "llava_cc3m": WorldSet(training_sets.llava_cc3m, images=True),
-    "videochatgpt": WorldSet(training_sets.videochatgpt, (1, 1, 1, 2, 4)),
+    "videochatgpt": WorldSet(training_sets.videochatgpt, ((1, 1), (1, 2), (1, 1), (2, 1), (1, 1), (1, 2), (1, 1), (1, 4))),
     "llava_625k": WorldSet(training_sets.llava_625k, images=True),
     "scienceqa": WorldSet(training_sets.scienceqa, images=True),
     "clevrer": WorldSet(training_sets.clevrer),
-    "nextqa": WorldSet(training_sets.nextqa, (1, 2)),
+    "nextqa": WorldSet(training_sets.nextqa, ((1, 1), (2, 1))),
     "webvid_qa": WorldSet(training_sets.webvid_qa),
     "msvd_qa": WorldSet(benchmark_sets.zero_shot_qa),
-    "msrvtt_qa": WorldSet(benchmark_sets.zero_shot_qa, (1, 2)),
-    "activitynet_qa": WorldSet(benchmark_sets.activitynet_qa, (2,)),
-    "vcg_bench": WorldSet(benchmark_sets.vcg_bench, (1, 2)),
-    "video_mme": WorldSet(benchmark_sets.video_mme, (1, 2, 4)),
-    "lvbench": WorldSet(benchmark_sets.lvbench, (4, 5)),
-    "mlvu": WorldSet(benchmark_sets.mlvu, (3,)),
-    "mlvu_test": WorldSet(benchmark_sets.mlvu_test, (3,)),
+    "msrvtt_qa": WorldSet(benchmark_sets.zero_shot_qa, ((1, 1), (1, 2))),
+    "activitynet_qa": WorldSet(benchmark_sets.activitynet_qa, ((1, 2), (2, 1))),
+    "vcg_bench": WorldSet(benchmark_sets.vcg_bench, ((1, 1), (1, 2))),
+    "video_mme": WorldSet(benchmark_sets.video_mme, ((1, 1), (1, 2), (1, 4))),
+    "lvbench": WorldSet(benchmark_sets.lvbench, ((2, 3),)),
+    "mlvu": WorldSet(benchmark_sets.mlvu, ((2, 2),)),
+    "mlvu_test": WorldSet(benchmark_sets.mlvu_test, ((2, 2),)),
     "videohallucer": WorldSet(benchmark_sets.videohallucer),
 }
 
@@ -67,7 +67,7 @@ def prepare(config: Config, name: str, out: Path) -> None:
     trained = name in get_args(TrainingSet)
     count = world.train_images if made.images else world.train_films if trained else world.test_films
     seeds = film_seeds(name, world.seed, count)
-    films = [make_film(seed, scenes) for seed, scenes in zip(seeds, islice(cycle(made.scenes), count), strict=True)]
+    films = [make_film(seed, *length) for seed, length in zip(seeds, islice(cycle(made.lengths), count), strict=True)]
     out.mkdir(parents=True, exist_ok=True)
     shown = made.annotate(films, out, random.Random(f"{name}-{world.seed}"))
     with Progress(refresh_per_second=1) as progress:

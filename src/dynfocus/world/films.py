@@ -1,9 +1,10 @@
 """Short films with known ground truth: what is on screen, when, and what it does.
 
 A film is a row of *scenes*. A scene has a place and one big *actor* that idles through it; for
-a few seconds the actor acts, and for a moment a handful of small *things* appear. So most
-frames repeat each other, the sketch of a film (places, actors) is in any of its frames, and its
-details (colours and shapes of the small things, how many, when) are in very few.
+a few seconds the actor acts, and for a few others a handful of small *things* appear. A film's
+`stretch` draws out the idle time between events, never the events. So most frames repeat each
+other, the sketch of a film (places, actors) is in any of its frames, and its details (colours and
+shapes of the small things, how many, when) are in very few.
 
 Everything is drawn uniformly and independently, so a question's answer cannot be guessed from
 its words: a blind guesser stays at chance.
@@ -21,10 +22,9 @@ ACTIONS = ("jumps", "grows", "blinks", "rolls")
 NUMBERS = ("one", "two", "three", "four")
 MOMENTS = ("start", "middle", "end")
 
-SCENE_SECONDS = 12
+MOMENT_SECONDS = 4
+"""Seconds of each moment of a scene at stretch 1; an event opens its moment, the rest is idle."""
 EVENT_SECONDS = 3
-MOMENT_STARTS = (0, 4, 8)
-"""First second of an event at the start, in the middle and at the end of a scene."""
 BOARD = 8
 """Things stand in the middle of the cells of a BOARD × BOARD lattice over the frame."""
 CELLS = tuple((row, column) for row in (0, 2, 5, 7) for column in (0, 2, 5, 7) if {row, column} & {0, 7})
@@ -47,7 +47,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """`SCENE_SECONDS` in one place: the actor acts at one moment, the things show up at another."""
+    """Three moments in one place: the actor acts at one of them, the things show up at another."""
 
     place: str
     actor: Thing
@@ -59,24 +59,28 @@ class Scene:
 
 @dataclass(frozen=True)
 class Film:
-    """Scenes one after the other; `seed` fixes what is not said here, such as textures."""
+    """Scenes one after the other, their idle time `stretch`ed; `seed` fixes what is not said here, such as textures."""
 
     seed: int
     scenes: tuple[Scene, ...]
+    stretch: int = 1
+
+    @property
+    def scene_seconds(self) -> int:
+        return MOMENT_SECONDS * len(MOMENTS) * self.stretch
 
     @property
     def seconds(self) -> int:
-        return SCENE_SECONDS * len(self.scenes)
+        return self.scene_seconds * len(self.scenes)
+
+    def event(self, moment: str) -> range:
+        """Seconds of the event at a moment, from the beginning of its scene."""
+        start = MOMENT_SECONDS * self.stretch * MOMENTS.index(moment)
+        return range(start, start + EVENT_SECONDS)
 
     def things(self) -> list[Thing]:
         """All actors and things, in order of appearance."""
         return [thing for scene in self.scenes for thing in (scene.actor, *scene.things)]
-
-
-def moment_seconds(moment: str) -> tuple[int, int]:
-    """First and last + 1 second of an event within its scene."""
-    start = MOMENT_STARTS[MOMENTS.index(moment)]
-    return start, start + EVENT_SECONDS
 
 
 def make_scene(rng: random.Random, place: str, shapes: list[str]) -> Scene:
@@ -88,12 +92,12 @@ def make_scene(rng: random.Random, place: str, shapes: list[str]) -> Scene:
     return Scene(place, actor, rng.choice(ACTIONS), action_moment, things, show_moment)
 
 
-def make_film(seed: int, scenes: int = 1) -> Film:
-    """The film of a seed. Shapes are distinct within a scene; places are distinct in a film while they last."""
+def make_film(seed: int, scenes: int = 1, stretch: int = 1) -> Film:
+    """The film of a seed, the same scenes at any stretch. Shapes are distinct within a scene; places are distinct in a film while they last."""
     rng = random.Random(f"film-{seed}")
     places = [place for _ in range(-(-scenes // len(PLACES))) for place in rng.sample(PLACES, len(PLACES))]
     made = []
     for index in range(scenes):
         count = rng.randint(1, len(NUMBERS))
         made.append(make_scene(rng, places[index], rng.sample(SHAPES, count + 1)))
-    return Film(seed, tuple(made))
+    return Film(seed, tuple(made), stretch)

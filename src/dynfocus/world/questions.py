@@ -66,7 +66,7 @@ def ask_detail(film: Film) -> Iterator[QA]:
         for thing in scene.things:
             yield QA("color_of", f"what color is the small {thing.shape}{where}?", thing.color, COLORS, (index,))
             if colors[thing.color] == 1:
-                yield QA("shape_of", f"who is small and {thing.color}{where}?", thing.shape, SHAPES, (index,))
+                yield QA("shape_of", f"what shape is the small {thing.color} thing{where}?", thing.shape, SHAPES, (index,))
 
 
 def ask_scene(film: Film) -> Iterator[QA]:
@@ -110,11 +110,17 @@ KINDS = (
 )
 
 
-def ask(film: Film, kinds: tuple[str, ...] = KINDS) -> list[QA]:
+def every_question(film: Film, kinds: tuple[str, ...] = KINDS) -> list[QA]:
     """Every question of the given kinds that the film allows, in a shuffled order fixed by the film's seed."""
     questions = [qa for asker in ASKERS for qa in asker(film) if qa.kind in kinds]
     random.Random(f"ask-{film.seed}").shuffle(questions)
     return questions
+
+
+def ask(film: Film, kinds: tuple[str, ...] = KINDS) -> list[QA]:
+    """One question of each kind about each scene, so that no kind outweighs the others; shuffled likewise."""
+    chosen = {(qa.kind, qa.scenes): qa for qa in every_question(film, kinds)}
+    return list(chosen.values())
 
 
 def listing(names: list[str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from dynfocus.world.films import BOARD, SCENE_SECONDS, Film, Scene, Thing, moment_seconds
+from dynfocus.world.films import BOARD, Film, Scene, Thing
 
 RGB = {
     "red": (214, 32, 38),
@@ -34,6 +34,11 @@ GROUND = {
 
 BIG, SMALL = 0.3, 0.125
 """Side of an actor and of a thing, as shares of the frame."""
+PLATE = {None: (120, 120, 120), "jumps": (120, 120, 120), "rolls": (120, 120, 120), "grows": (200, 200, 200)}
+PLATE |= {"blinks": (40, 40, 40)}
+"""Colour of the plate that an actor is painted on, idle (None) and while it acts."""
+STRIPES = {"jumps": 1, "rolls": 0}
+"""Axis across the speed lines of an action."""
 
 
 def star_radius(angle: np.ndarray, outer: float = 0.98, inner: float = 0.42) -> np.ndarray:
@@ -81,49 +86,68 @@ def draw(canvas: np.ndarray, shape: str, color: str, center: tuple[float, float]
     canvas[rows, columns] += alpha[:, :, None] * (np.array(RGB[color], dtype=np.float32) - canvas[rows, columns])
 
 
-def place_actor(action: str, phase: float | None, size: int) -> tuple[tuple[float, float], int] | None:
-    """Center and size of the actor at `phase` of its action (None: idle); None while it is out of sight."""
-    row, column, side = size * 0.5, size * 0.5, size * BIG
-    if phase is None:
-        return (row, column), round(side)
+def draw_actor(
+    canvas: np.ndarray, shape: str, color: str, action: str | None, center: tuple[float, float], side: float
+) -> None:
+    """Paint a big thing: a plate that carries its shape again and again, once per cell of the lattice.
+
+    `center` (row, column) and `side` are shares of the frame; None is idle. An action shows by itself on the plate, as
+    it does in cartoons: speed lines, a bright plate where it grows, and a dark and empty one where it blinks.
+    """
+    size = len(canvas)
+    first, last = (np.clip(np.round((np.array(center) + side * sign / 2) * size), 0, size) for sign in (-1, 1))
+    plate = canvas[int(first[0]) : int(last[0]), int(first[1]) : int(last[1])]
+    plate[:] = PLATE[action]
+    if action in STRIPES:
+        np.moveaxis(plate, STRIPES[action], 0)[::4] = PLATE["grows"]
+    copies = 0 if action == "blinks" else max(1, int(side * BOARD))
+    offsets = (np.arange(copies) - (copies - 1) / 2) / BOARD
+    for row in center[0] + offsets:
+        for column in center[1] + offsets:
+            draw(canvas, shape, color, (row * size, column * size), round(size * SMALL * 0.85))
+
+
+def place_actor(action: str, phase: float) -> tuple[tuple[float, float], float]:
+    """Center and side of the actor at `phase` of its action, as shares of the frame."""
+    row, column, side = 0.5, 0.5, BIG
     if action == "jumps":
-        row -= size * 0.3 * np.sin(np.pi * phase)
+        row -= 0.29 * np.sin(np.pi * phase)
     elif action == "rolls":
-        column += size * 0.33 * np.sin(2 * np.pi * phase)
+        column += 0.29 * np.sin(2 * np.pi * phase)
     elif action == "grows":
         side *= 1 + 0.9 * np.sin(np.pi * phase)
-    elif int(phase * 6) % 2 == 0:
-        return None
-    return (row, column), max(4, round(side))
+    return (row, column), side
 
 
 @dataclass(frozen=True)
 class Set:
-    """A scene ready to be filmed: its empty background and where exactly its small things stand."""
+    """A scene of a film ready to be shot: its empty background and where exactly its small things stand."""
 
+    film: Film
     scene: Scene
     still: np.ndarray
     centers: dict[Thing, tuple[float, float]]
 
     @classmethod
-    def build(cls, scene: Scene, size: int, rng: np.random.Generator) -> Set:
+    def build(cls, film: Film, scene: Scene, size: int, rng: np.random.Generator) -> Set:
         still = background(scene.place, size, rng)
         centers = {
             thing: tuple((np.array(thing.cell) + 0.5 + rng.uniform(-0.1, 0.1, 2)) / BOARD * size)
             for thing in scene.things
         }
-        return cls(scene, still, centers)
+        return cls(film, scene, still, centers)
 
     def frame(self, second: float) -> np.ndarray:
         """The frame (size, size, 3) uint8 at a time of the scene."""
         scene, size = self.scene, len(self.still)
-        act, show = moment_seconds(scene.action_moment), moment_seconds(scene.show_moment)
+        act, show = self.film.event(scene.action_moment), self.film.event(scene.show_moment)
         canvas = self.still.copy()
-        phase = (second - act[0]) / (act[1] - act[0]) if act[0] <= second < act[1] else None
-        where = place_actor(scene.action, phase, size)
-        if where is not None:
-            draw(canvas, scene.actor.shape, scene.actor.color, *where)
-        if show[0] <= second < show[1]:
+        if act.start <= second < act.stop:
+            action, where = scene.action, place_actor(scene.action, (second - act.start) / len(act))
+        else:
+            action, where = None, ((0.5, 0.5), BIG)
+        draw_actor(canvas, scene.actor.shape, scene.actor.color, action, *where)
+        if show.start <= second < show.stop:
             for thing, center in self.centers.items():
                 draw(canvas, thing.shape, thing.color, center, round(size * SMALL))
         return canvas.clip(0, 255).astype(np.uint8)
@@ -133,16 +157,16 @@ def film_frames(film: Film, size: int, rate: int) -> Iterator[np.ndarray]:
     """All frames (size, size, 3) uint8 of a film, `rate` a second; the film's seed fixes texture and positions."""
     rng = np.random.default_rng(film.seed)
     for scene in film.scenes:
-        stage = Set.build(scene, size, rng)
-        for index in range(SCENE_SECONDS * rate):
+        stage = Set.build(film, scene, size, rng)
+        for index in range(film.scene_seconds * rate):
             yield stage.frame(index / rate)
 
 
 def show_frame(film: Film, size: int) -> np.ndarray:
     """A still (size, size, 3) uint8 of the first scene with its small things in view."""
     rng = np.random.default_rng(film.seed)
-    first, last = moment_seconds(film.scenes[0].show_moment)
-    return Set.build(film.scenes[0], size, rng).frame((first + last) / 2)
+    show = film.event(film.scenes[0].show_moment)
+    return Set.build(film, film.scenes[0], size, rng).frame((show.start + show.stop) / 2)
 
 
 def write_mp4(path: Path, frames: Iterator[np.ndarray], rate: int) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.training.templates import SYSTEM, Rendered
 from dynfocus.world.films import MOMENTS, Film, Scene, make_film
-from dynfocus.world.questions import QA, ask, describe
+from dynfocus.world.questions import KINDS, QA, ask, describe, every_question
 
 CHOICE_HEAD = (
     "Select the best answer to the following multiple-choice question based on the video. "
@@ -30,8 +30,13 @@ DESCRIBE_PROMPTS = (
 )
 LETTERS = "ABCDEF"
 END = "</s>"
-CAPTION_SHARE = 0.35
+CAPTION_SHARE = 0.3
 """Share of the lessons that are captions."""
+STYLE_WEIGHTS = (5, 4, 1)
+"""Open questions, choices and yes-or-no questions of a talk."""
+BINDING_KINDS = ("color_of", "shape_of")
+DESCRIBE_SHARE = 0.25
+"""Share of the talks that end with a description."""
 
 Bag = tuple[str, ...]
 Round = tuple[str, str]
@@ -77,10 +82,16 @@ def describe_round(film: Film, rng: random.Random) -> Round:
     return rng.choice(DESCRIBE_PROMPTS), describe(film)
 
 
+def bag_of_actor(scene: Scene, acts: bool) -> Bag:
+    """What can be seen of the actor; while it blinks, that it blinks."""
+    if not acts:
+        return ("big", scene.actor.color, scene.actor.shape)
+    return ("big", scene.action) if scene.action == "blinks" else ("big", scene.actor.color, scene.actor.shape, scene.action)
+
+
 def sketch_moment(scene: Scene, moment: str, rng: random.Random) -> list[Bag]:
     """What there is to notice at a moment, each thing once or several times, in any order."""
-    actor = ("big", scene.actor.color, scene.actor.shape)
-    seen = [(*actor, scene.action) if moment == scene.action_moment else actor]
+    seen = [bag_of_actor(scene, moment == scene.action_moment)]
     if moment == scene.show_moment:
         seen += [("small", thing.color, thing.shape) for thing in scene.things]
     bags = [(scene.place, *bag) for bag in seen for _ in range(rng.randint(1, 2))]
@@ -110,21 +121,35 @@ def caption(film: Film) -> Rendered:
     return Rendered(text, ((len(IMAGE_TOKEN), len(text)),), ("",))
 
 
-def primer(seed: int, rounds: int = 7) -> Lesson:
-    """An easy lesson: the sketch of one scene and open questions."""
+def primer(seed: int, kinds: tuple[str, ...] = KINDS, rounds: int = 6) -> Lesson:
+    """An easy lesson: the sketch of one scene and open questions of some kinds."""
     rng = random.Random(f"primer-{seed}")
     film = make_film(seed)
-    return Lesson(sketch(film, rng), chat("", [open_round(qa, rng) for qa in ask(film)[:rounds]]))
+    return Lesson(sketch(film, rng), chat("", [open_round(qa, rng) for qa in every_question(film, kinds)[:rounds]]))
+
+
+def drill(seed: int) -> Lesson:
+    """A primer on what is hardest to learn: which colour goes with which shape, among several things."""
+    return primer(seed, BINDING_KINDS)
+
+
+def mixed_rounds(film: Film, rng: random.Random, count: int, kinds: tuple[str, ...] = KINDS) -> list[Round]:
+    """Rounds in the styles of an instruction set: open questions, choices, some yes-or-no and descriptions."""
+    styles = rng.choices((open_round, choice_round, yes_no_round), weights=STYLE_WEIGHTS, k=count)
+    rounds = [style(qa, rng) for style, qa in zip(styles, ask(film, kinds), strict=False)]
+    if rng.random() < DESCRIBE_SHARE:
+        rounds[-1] = describe_round(film, rng)
+    return rounds
 
 
 def reading_lesson(seed: int, rounds: int = 6) -> Lesson:
-    """A lesson as the training stages have it: a caption, or a talk with a choice, a yes-or-no or a description."""
+    """A lesson as the training stages have it: a caption, or a talk of open questions and one round of another style."""
     rng = random.Random(f"lesson-{seed}")
-    film = make_film(seed, rng.choice((1, 1, 2)))
+    film = make_film(seed, rng.choice((1, 1, 1, 2)))
     if rng.random() < CAPTION_SHARE:
         return Lesson(sketch(film, rng), caption(film))
-    first, *others = ask(film)
-    special = rng.choice((choice_round, choice_round, yes_no_round, None))
+    first, *others = every_question(film)
+    (special,) = rng.choices((choice_round, yes_no_round, None), weights=(6, 1, 1))
     pairs = [special(first, rng) if special else describe_round(film, rng)]
     pairs += [open_round(qa, rng) for qa in others[: rounds - 1]]
     rng.shuffle(pairs)

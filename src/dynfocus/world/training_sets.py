@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus.world.films import Film
-from dynfocus.world.questions import KINDS, ask, describe
-from dynfocus.world.text import DESCRIBE_PROMPTS, Round, choice_round, describe_round, open_round, yes_no_round
+from dynfocus.world.questions import ask, describe
+from dynfocus.world.text import DESCRIBE_PROMPTS, Round, mixed_rounds
 
 ROUNDS = 4
 """Questions asked about each film or image of an instruction set."""
@@ -30,15 +30,6 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-
-
-def mixed_rounds(film: Film, rng: random.Random, count: int, kinds: tuple[str, ...] = KINDS) -> list[Round]:
-    """Rounds in the styles of an instruction set: mostly open questions, some choices, yes-or-no and captions."""
-    styles = rng.choices((open_round, choice_round, yes_no_round), weights=(6, 3, 1), k=count)
-    rounds = [style(qa, rng) for style, qa in zip(styles, ask(film, kinds), strict=False)]
-    if rng.random() < 0.25:
-        rounds[-1] = describe_round(film, rng)
-    return rounds
 
 
 def talk(rounds: list[Round]) -> list[dict[str, str]]:
