@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dynfocus.errors import UserError
+from dynfocus.training.artefact import LOG_COLUMNS
 from dynfocus.training.callbacks import CompleteMarker, LiveLine
-from dynfocus.training.stage import train_stage
+from dynfocus.training.stage import train_stage, vary_noise
 
 SAME_CURVE = 1e-5
 
@@ -67,6 +68,37 @@ def test_the_finished_folder_holds_model_log_and_state_and_work_is_gone(toys, wo
     assert json.loads((tmp_path / "out/coverage.json").read_text()) == {"webvid_qa": {"readable": 24, "total": 24}}
     assert list((tmp_path / "out/tensorboard").iterdir())
     assert not (tmp_path / "work-out").exists() and not (tmp_path / "out/training_args.bin").exists()
+
+
+def test_tensorboard_and_csv_hold_loss_throughput_tokens_and_memory(toys, world, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = train(world, tmp_path / "out")
+    assert {"loss", "tokens", "tokens_per_second", "peak_memory_gib"} <= set(LOG_COLUMNS) == set(log[0])
+    events = EventAccumulator(str(tmp_path / "out/tensorboard"))
+    events.Reload()
+    for name in ("loss", "tokens", "tokens_per_second", "peak_memory_gib", "learning_rate", "grad_norm"):
+        scalars = events.Scalars(f"train/{name}")
+        assert [event.step for event in scalars] == [row["step"] for row in log]
+        assert [event.value for event in scalars] == pytest.approx([row[name] for row in log], rel=1e-6)
+
+
+def test_processes_draw_noise_apart_and_one_process_as_its_seed_says():
+    def draws(rank):
+        torch.manual_seed(3)
+        vary_noise(3, rank)
+        return torch.randn(4)
+
+    torch.manual_seed(3)
+    alone = torch.randn(4)
+    assert draws(0).equal(alone)
+    assert not draws(1).equal(draws(0)) and not draws(1).equal(draws(2)) and draws(1).equal(draws(1))
+
+
+def test_bf16_trains_like_fp32_to_its_precision(quiet, world, tmp_path):
+    exact, rounded = (train(world, tmp_path / name, precision=name) for name in ("fp32", "bf16"))
+    assert losses(rounded) == pytest.approx(losses(exact), rel=0.05)
+    assert load_file(tmp_path / "bf16/model.safetensors")["projector.weight"].dtype == torch.bfloat16
 
 
 def test_the_learning_rate_warms_up_and_falls_as_a_cosine(toys, world, tmp_path):

@@ -17,9 +17,10 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from dynfocus.config.schema import Config, Hardware, Stage
+from dynfocus.config.schema import Config, Hardware, Network, Stage
 
-PATCHES, WIDTH = 4, 8
+GRID, WIDTH = 4, 8
+FRAMES = (4, 5, 6, 7)
 WORDS = "red blue green ball cube cone rolls stops turns left right first then last is the a what colour how many"
 
 
@@ -115,6 +116,7 @@ class ToyNetwork(LlamaForCausalLM):
         prompt_input_ids=None,
         prompt_attention_mask=None,
         prompt_video=None,
+        logits_to_keep=0,
     ):
         embeddings = self.model.embed_tokens(input_ids)
         if prompt_video is not None:
@@ -125,7 +127,7 @@ class ToyNetwork(LlamaForCausalLM):
             tokens = tokens[video_mask[prompt_video].repeat_interleave(2, dim=1)]
             slots = input_ids == self.config.image_token_id
             embeddings = embeddings.masked_scatter(slots[..., None], tokens)
-        return super().forward(inputs_embeds=embeddings, attention_mask=attention_mask)
+        return super().forward(inputs_embeds=embeddings, attention_mask=attention_mask, logits_to_keep=logits_to_keep)
 
 
 def build_model(config, backbones):
@@ -172,7 +174,7 @@ def modules() -> dict[str, types.ModuleType]:
 
 
 def write_world(root: Path, films: int = 24, missing: int = 0) -> None:
-    """Captions (webvid_cap) and questions of two rounds (webvid_qa) on `films` films of 1 to 4 frames, with features.
+    """Captions (webvid_cap) and questions of two rounds (webvid_qa) on `films` films of 4 to 7 frames, with features.
 
     The first `missing` films have no features.
     """
@@ -180,10 +182,11 @@ def write_world(root: Path, films: int = 24, missing: int = 0) -> None:
     names = [f"{number:03d}" for number in range(films)]
     colours = ("red", "blue", "green")
     features = {
-        f"videos/p/{name}.mp4": torch.randn(1 + index % 4, PATCHES, WIDTH, generator=generator)
+        f"videos/p/{name}.mp4": torch.randn(FRAMES[index % len(FRAMES)], GRID**2, WIDTH, generator=generator)
         for index, name in enumerate(names)
     }
     kept = dict(list(features.items())[missing:])
+    kept |= {f"{name}.frames": torch.arange(len(values)) for name, values in kept.items()}
     for folder in ("webvid_cap", "webvid_qa"):
         (root / "features" / folder).mkdir(parents=True)
         save_file(kept, root / "features" / folder / "shard-0-of-1.safetensors")
@@ -208,7 +211,7 @@ def write_world(root: Path, films: int = 24, missing: int = 0) -> None:
     (root / "backbones").mkdir()
 
 
-def toy_config(root: Path, processes: int = 1, **changes) -> Config:
+def toy_config(root: Path, processes: int = 1, network: Network | None = None, **changes) -> Config:
     """Both stages on the toy world; `changes` apply to both."""
     common = {
         "global_batch": 4,
@@ -223,6 +226,7 @@ def toy_config(root: Path, processes: int = 1, **changes) -> Config:
     return Config(
         profile="toy",
         root=str(root),
+        network=network or Network(),
         alignment=Stage(datasets=["webvid_cap"], trainable=["projectors", "dpe_cce"], **common),
         instruction=Stage(datasets=["webvid_qa"], trainable=["projectors", "dpe_cce", "llm"], **common),
         hardware=Hardware(device="cpu", gpus=0, processes=processes, threads=1),

@@ -92,7 +92,8 @@ def readable(
             raise UserError(
                 f"training set `{name}`: {share.readable} of {share.total} samples have features, "
                 f"coverage {share.share:.3f} is below min_coverage {min_coverage}; "
-                f"complete data/{name} and extract again, or lower min_coverage"
+                f"`dynfocus verify-data --dataset {name}` names what is unreadable; complete data/{name} and extract "
+                "again, or lower min_coverage"
             )
     return kept, coverage
 

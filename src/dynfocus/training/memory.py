@@ -85,6 +85,15 @@ class Estimate:
         return f"{self.total / GB:.1f} GB ({parts})"
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What a training needs, whether that fits, and both in words with the nearest plan that fits."""
+
+    need: Estimate
+    fits: bool
+    text: str
+
+
 def estimate(model: ModelSize, division: Division, load: Load) -> Estimate:
     """Memory per device of a training step."""
     width = 2 if division.precision == "bf16" else 4
@@ -117,20 +126,29 @@ def nearest_fit(
     return min(options, key=lambda option: _distance(division, option), default=None)
 
 
+def judge(model: ModelSize, division: Division, load: Load, global_batch: int, capacity: float) -> Verdict:
+    """Whether a division fits devices of `capacity` bytes, and in words why not and what does."""
+    need = estimate(model, division, load)
+    if need.total <= usable(capacity):
+        return Verdict(need, True, f"fits: {need} per device of {usable(capacity) / GB:.1f} GB usable")
+    offer = nearest_fit(model, division, load, global_batch, capacity)
+    text = (
+        f"zero_stage {division.zero_stage} with micro_batch {division.micro_batch} on {division.world} device(s) needs "
+        f"{need} per device, {usable(capacity) / GB:.1f} GB are usable; {_offer(model, offer, load)}"
+    )
+    return Verdict(need, False, text)
+
+
 def check(model: ModelSize, division: Division, load: Load, global_batch: int, capacity: float) -> Estimate:
     """The estimate of a division that fits.
 
     Raises:
         UserError: it does not fit; names the nearest division that does.
     """
-    need = estimate(model, division, load)
-    if need.total <= usable(capacity):
-        return need
-    offer = nearest_fit(model, division, load, global_batch, capacity)
-    raise UserError(
-        f"zero_stage {division.zero_stage} with micro_batch {division.micro_batch} on {division.world} device(s) needs "
-        f"{need} per device, {usable(capacity) / GB:.1f} GB are usable; {_offer(model, offer, load)}"
-    )
+    verdict = judge(model, division, load, global_batch, capacity)
+    if not verdict.fits:
+        raise UserError(verdict.text)
+    return verdict.need
 
 
 def usable(capacity: float) -> float:

@@ -1,4 +1,8 @@
-"""The process group of a training: start it also for a single process, end it when the process ends.
+"""The processes of a training: the command that starts them, and the group that they join.
+
+    one process      this one
+    one node         torchrun --standalone
+    several nodes    srun starts one torchrun per node inside a Slurm job; they meet at the first node
 
 DeepSpeed always wants a process group; `torchrun` provides its variables for several processes, this module for one.
 On a CPU DeepSpeed would compile an operator for all-reduce in shared memory at the first start (half a minute, needs a
@@ -9,14 +13,53 @@ group serves all trainings of a process and is destroyed at exit; a process that
 from __future__ import annotations
 
 import atexit
+import ctypes
 import os
+import signal
 import socket
+import sys
 import warnings
+from collections.abc import Mapping, Sequence
 
 from dynfocus.config.schema import Hardware
 from dynfocus.errors import UserError
 
 SHARED_MEMORY_OP = "deepspeed_shm_comm"
+FIRST_PORT, PORTS = 20_000, 10_000
+PR_SET_PDEATHSIG = 1
+
+
+def launch_command(
+    hardware: Hardware, arguments: Sequence[str], environment: Mapping[str, str], host: str
+) -> list[str] | None:
+    """The command that starts `dynfocus ARGUMENTS` in all processes of a training; None where this one is enough.
+
+    Args:
+        environment: variables of this process, for the id of the Slurm job.
+        host: name of this machine; in a Slurm job the first node, where the processes meet.
+
+    Raises:
+        UserError: several nodes are asked for outside a Slurm job.
+    """
+    if hardware.processes == 1 or "RANK" in environment:
+        return None
+    torchrun = [sys.executable, "-m", "torch.distributed.run"]
+    program = ["-m", "dynfocus", *arguments]
+    workers = f"--nproc_per_node={hardware.processes // hardware.nodes}"
+    if hardware.nodes == 1:
+        return [*torchrun, "--standalone", workers, *program]
+    job = environment.get("SLURM_JOB_ID")
+    if job is None:
+        raise UserError(
+            f"hardware.nodes is {hardware.nodes}, but this is no Slurm job; use --profile workflow/profiles/slurm, "
+            f"or start on every node: torchrun --nnodes={hardware.nodes} {workers} --rdzv-backend=c10d "
+            f"--rdzv-endpoint=FIRST_NODE:{FIRST_PORT} {' '.join(program)}"
+        )
+    endpoint = f"{host}:{FIRST_PORT + int(job) % PORTS}"
+    meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", f"--rdzv-id={job}"]
+    nodes = [f"--nodes={hardware.nodes}", f"--ntasks={hardware.nodes}", "--ntasks-per-node=1"]
+    step = ["srun", *nodes, "--cpu-bind=none", "--kill-on-bad-exit=1"]
+    return [*step, *torchrun, f"--nnodes={hardware.nodes}", workers, *meeting, *program]
 
 
 def join_processes(hardware: Hardware) -> int:
@@ -27,12 +70,13 @@ def join_processes(hardware: Hardware) -> int:
     """
     import torch
 
+    _die_with_launcher()
     _describe_single_process()
     world = int(os.environ["WORLD_SIZE"])
     if world != hardware.processes:
         raise UserError(
             f"training started with {world} process(es), but hardware.processes is {hardware.processes}; "
-            f"start it with torchrun --nproc_per_node {hardware.processes}"
+            "start it with `dynfocus train-...`, which starts them all"
         )
     if hardware.device == "cuda" and not torch.cuda.is_available():
         raise UserError("hardware.device is cuda, but this machine shows no GPU; use a profile with device cpu")
@@ -62,6 +106,12 @@ def barrier() -> None:
 
     if dist.is_initialized() and dist.get_world_size() > 1:
         dist.barrier()
+
+
+def _die_with_launcher() -> None:
+    """End a process of torchrun when torchrun is killed: it would wait for the others, and keep its GPU, for ever."""
+    if "TORCHELASTIC_RUN_ID" in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _describe_single_process() -> None:

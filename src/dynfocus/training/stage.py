@@ -102,9 +102,19 @@ def train_stage(
     newest = checkpoints.newest_complete(job.work)
     if is_main():
         _announce(job, plan, samples, coverage, newest)
+    vary_noise(seed, trainer.args.process_index)
     trainer.train(resume_from_checkpoint=None if newest is None else str(newest))
     save_artefact(trainer, processor, coverage, job.out, job.work)
     barrier()
+
+
+def vary_noise(seed: int, rank: int) -> None:
+    """Give the processes after the first a stream of their own for the draws of Top-K and for dropout.
+
+    The rows of one batch draw apart from each other, and so must rows that lie in different processes.
+    """
+    if rank > 0:
+        torch.manual_seed(seed + rank)
 
 
 def load_model(job: Job) -> tuple[Any, Any]:

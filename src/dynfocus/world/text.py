@@ -34,9 +34,10 @@ CAPTION_SHARE = 0.3
 """Share of the lessons that are captions."""
 STYLE_WEIGHTS = (5, 4, 1)
 """Open questions, choices and yes-or-no questions of a talk."""
-BINDING_KINDS = ("color_of", "shape_of")
 DESCRIBE_SHARE = 0.25
 """Share of the talks that end with a description."""
+BINDING_KINDS = ("color_of", "shape_of")
+"""Kinds of question that need to know which colour goes with which shape."""
 
 Bag = tuple[str, ...]
 Round = tuple[str, str]
