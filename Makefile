@@ -3,33 +3,40 @@
 #
 # The environment is .venv, made with pip; it is made again when the lock file changes.
 # Another profile: make reproduce CONFIG=config/smoke.yaml
+# From published artefacts: make reproduce FROM=scores (or predictions, checkpoints, stage1)
+# CPU builds of torch: make environment LOCK=requirements-cpu.lock (docs/environment.md)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CONFIG ?= config/mini.yaml
+FROM ?= scratch
+LOCK ?= requirements.lock
 SOURCES := src tests scripts
 
 export DS_BUILD_OPS := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment reproduce test lint unit smoke format docs lock clean
+.PHONY: help environment reproduce publish test lint unit smoke documentation claims format docs lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
-environment: $(STAMP) ## build .venv when it is missing or older than requirements.lock
+environment: $(STAMP) ## build .venv when it is missing or older than the lock file
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): $(LOCK) pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --compile -r requirements.lock
+	$(BIN)/python -m pip install --compile -r $(LOCK)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
 reproduce: $(STAMP) ## everything from data to results/report.html
-	$(BIN)/snakemake --configfile $(CONFIG)
+	$(BIN)/snakemake --configfile $(CONFIG) --config start_from=$(FROM)
+
+publish: $(STAMP) ## add and push to DVC what the finished run made
+	$(BIN)/snakemake --configfile $(CONFIG) publish
 
 test: lint unit smoke ## what continuous integration runs
 
@@ -47,6 +54,14 @@ smoke: $(STAMP) ## the smoke profile from nothing to its report
 	$(BIN)/snakemake --configfile config/smoke.yaml
 	test -s runs/smoke/results/report.html
 
+documentation: $(STAMP) ## run the commands that the documentation shows, at smoke size
+	$(BIN)/pytest -m slow tests/repository
+
+claims: $(STAMP) ## direction claims over three seeds (hours), kept in docs/claims for every report
+	$(BIN)/snakemake --configfile config/mini.yaml claims
+	mkdir -p docs/claims
+	cp results/claims.json docs/claims/mini.json
+
 format: $(STAMP) ## rewrite code and workflow in the project's style
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
@@ -55,7 +70,7 @@ format: $(STAMP) ## rewrite code and workflow in the project's style
 docs: $(STAMP) ## write config/schema.json and docs/configuration.md
 	$(BIN)/dynfocus export-config-docs
 
-lock: ## write requirements.lock and environment.yml from .venv and pyproject.toml
+lock: ## write the lock files, the conda files and the container recipes from pyproject.toml and .venv
 	$(BIN)/python scripts/export_environment.py
 
 clean: ## remove what runs made, keep the environment

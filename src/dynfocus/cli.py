@@ -8,23 +8,46 @@ made. A user's mistake ends with one line on stderr and exit code 2.
 from __future__ import annotations
 
 import os
+import socket
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dynfocus.artefacts import catalogue
+from dynfocus.artefacts.bindings import check, check_item, is_kept
+from dynfocus.artefacts.commands import app as artefact_commands
 from dynfocus.config.experiments import require_known
 from dynfocus.config.jobs import Jobs
-from dynfocus.config.load import load_config
 from dynfocus.config.schema import DATASETS
 from dynfocus.config.slices import hash_of
 from dynfocus.errors import UserError
-from dynfocus.hardware import require_gpus
+from dynfocus.ledger.commands import app as ledger_commands
+from dynfocus.ledger.commands import fetch_set, require_readable
 from dynfocus.locking import only_one
-from dynfocus.provenance import content_of, record, verify
+from dynfocus.options import (
+    DEFAULT_CONFIG,
+    NO_OVERRIDES,
+    ConfigFiles,
+    Dataset,
+    ItemName,
+    NumShards,
+    Overrides,
+    RunName,
+    Seed,
+    Shard,
+    load_jobs,
+)
+from dynfocus.planning.commands import app as planning_commands
+from dynfocus.provenance import content_of, record
+from dynfocus.slots import take_gpus
+from dynfocus.training.processes import launch_command
+
+if TYPE_CHECKING:
+    from dynfocus.chat.model import ChatModel
 
 app = typer.Typer(
     help="DynFocus, a video LLM: data, features, training, evaluation and report, one command per step.",
@@ -35,38 +58,28 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ConfigFiles = Annotated[
-    list[Path], typer.Option("--config", "-c", help="Profile file; further files merge on top.", metavar="FILE")
+Checkpoint = Annotated[
+    Path | None, typer.Option("--checkpoint", help="Checkpoint folder, in place of a run and a seed.")
 ]
-Overrides = Annotated[
-    list[str],
-    typer.Option("--set", "-s", help="One setting, e.g. alignment.epochs=2; repeatable.", metavar="KEY=VALUE"),
-]
-Dataset = Annotated[str, typer.Option("--dataset", help="Training set or benchmark, e.g. msvd_qa.")]
-RunName = Annotated[str, typer.Option("--run", help="Run of config/experiments.yaml, e.g. dynfocus.")]
-Seed = Annotated[int, typer.Option("--seed", help="Training seed.")]
-Shard = Annotated[int, typer.Option("--shard", min=0, help="Which part of the work, from 0.")]
-ItemName = Annotated[str, typer.Option("--item", help="Report item of config/experiments.yaml, e.g. table_7.")]
+ClipFolder = Annotated[Path | None, typer.Option("--clip", help="Visual encoder's folder; the profile's by default.")]
 
-NumShards = Annotated[
-    int | None, typer.Option("--num-shards", min=1, help="Parts in all; the profile's number by default.")
-]
-DEFAULT_CONFIG = [Path("config/mini.yaml")]
-NO_OVERRIDES: list[str] = []
+TRAINING_LOGS = ("log.csv", "trainer_state.json", "tensorboard/*")
+
+
+app.add_typer(artefact_commands)
+app.add_typer(ledger_commands)
+app.add_typer(planning_commands)
 
 
 def main() -> None:
     """Entry point: run the app and turn a `UserError` into one line and exit code 2."""
+    # Read when torch is first imported: without huge pages a CPU job spends a quarter of its time on page faults.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         app()
     except UserError as error:
         print(f"dynfocus: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-
-
-def load_jobs(config: list[Path], overrides: list[str]) -> Jobs:
-    """The resolved configuration and everything that follows from it."""
-    return Jobs.load(load_config(config, overrides))
 
 
 @app.command()
@@ -93,19 +106,14 @@ def prepare_data(
     """
     jobs = load_jobs(config, overrides)
     require_known("--dataset", [dataset], DATASETS, "training set or benchmark")
+    made = catalogue.data(jobs, dataset)
     if jobs.config.datasets == "ledger":
-        raise UserError(
-            f"prepare-data {dataset}: the real sets have no download yet; put the official files below "
-            f"{jobs.layout.data / dataset}, or use a profile with `datasets: world`"
-        )
+        fetch_set(jobs, dataset, made)
+        return
     from dynfocus.world.export import prepare
 
-    out = jobs.layout.data / dataset
-    settings = jobs.settings("prepare_data")
-    with record(
-        out, command="prepare-data", settings=settings, modules=["dynfocus.world"], seed=jobs.config.world.seed
-    ):
-        prepare(jobs.config, dataset, out)
+    with record(made.path, command="prepare-data", settings=made.settings, modules=["dynfocus.world"], seed=made.seed):
+        prepare(jobs.config, dataset, made.path)
 
 
 @app.command()
@@ -118,11 +126,9 @@ def prepare_clip(
     Example: dynfocus prepare-clip --set backbones.clip.steps=50
     """
     jobs = load_jobs(config, overrides)
-    require_gpus(jobs.config, 1)
     from dynfocus.backbones.clip import prepare
 
-    with _backbone(jobs, "clip") as out:
-        prepare(jobs.config, out)
+    _backbone(jobs, "clip", lambda out: prepare(jobs.config, out))
 
 
 @app.command()
@@ -135,11 +141,9 @@ def prepare_llm(
     Example: dynfocus prepare-llm --set backbones.llm.steps=50
     """
     jobs = load_jobs(config, overrides)
-    require_gpus(jobs.config, 1)
     from dynfocus.backbones.llm import prepare
 
-    with _backbone(jobs, "llm") as out:
-        prepare(jobs.config, out)
+    _backbone(jobs, "llm", lambda out: prepare(jobs.config, out))
 
 
 @app.command()
@@ -152,11 +156,9 @@ def prepare_qformer(
     Example: dynfocus prepare-qformer --set backbones.qformer.steps=50
     """
     jobs = load_jobs(config, overrides)
-    require_gpus(jobs.config, 1)
     from dynfocus.backbones.qformer import prepare
 
-    with _backbone(jobs, "qformer") as out:
-        prepare(jobs.config, out, jobs.layout.backbones / "clip")
+    _backbone(jobs, "qformer", lambda out: prepare(jobs.config, out, jobs.layout.backbones / "clip"))
 
 
 @app.command()
@@ -173,22 +175,27 @@ def extract_features(
     """
     jobs = load_jobs(config, overrides)
     require_known("--dataset", [dataset], DATASETS, "training set or benchmark")
-    require_gpus(jobs.config, 1)
+    total = num_shards or jobs.config.feature_shards
+    made = catalogue.features(jobs, dataset, shard, total)
+    read = [catalogue.data(jobs, dataset), catalogue.backbone(jobs, "clip")]
+    check(jobs, read)
+    data, clip = inputs = [artefact.path for artefact in read]
+    if is_kept(made, inputs):
+        return
+    if (report := jobs.layout.coverage(dataset)).is_file():
+        require_readable(report, jobs.config.video.min_readable)
+    take_gpus(jobs.config, 1, "extract-features")
     from dynfocus.features import extract
 
-    layout = jobs.layout
-    total = num_shards or jobs.config.feature_shards
-    data, clip = layout.data / dataset, layout.backbones / "clip"
-    out = layout.feature_shard(dataset, shard, total)
     with record(
-        out,
+        made.path,
         command="extract-features",
-        settings=jobs.settings("extract_features"),
-        inputs=[data, clip],
+        settings=made.settings,
+        inputs=inputs,
         modules=["dynfocus.features", "dynfocus.video", "dynfocus.backbones"],
         device=jobs.config.hardware.device,
     ):
-        extract(jobs.config, dataset, data, clip, out, shard, total)
+        extract(jobs.config, dataset, data, clip, made.path, shard, total)
 
 
 @app.command()
@@ -208,8 +215,7 @@ def train_alignment(
         raise UserError("train-alignment: pass either --run (and --seed) or --key")
     if run is None:
         run, seed = jobs.alignment(key)
-    key = jobs.alignment_key(run, seed)
-    _train(jobs, "alignment", run, seed, jobs.layout.backbones, jobs.layout.alignment(key), key)
+    _train(jobs, "alignment", run, seed, jobs.alignment_key(run, seed))
 
 
 @app.command()
@@ -224,12 +230,7 @@ def train_instruction(
     Example: dynfocus train-instruction --run dynfocus --seed 0
     """
     jobs = load_jobs(config, overrides)
-    init = jobs.layout.backbones
-    if jobs.has_alignment(run):
-        init = jobs.layout.alignment(jobs.alignment_key(run, seed))
-        verify(init, jobs.run_settings(run, "train_alignment"))
-    out = jobs.layout.instruction(run, seed)
-    _train(jobs, "instruction", run, seed, init, out, jobs.instruction_key(run, seed))
+    _train(jobs, "instruction", run, seed, jobs.instruction_key(run, seed))
 
 
 @app.command()
@@ -247,22 +248,27 @@ def answer_questions(
     """
     jobs = load_jobs(config, overrides)
     settings = jobs.run(run)
-    require_gpus(settings, 1)
-    layout, lender = jobs.layout, jobs.weights_run(run)
-    checkpoint = layout.instruction(lender, seed)
-    verify(checkpoint, jobs.run_settings(lender, "train_instruction"))
+    total = num_shards or settings.evaluation.shards
+    made, benchmarks = catalogue.answers(jobs, run, seed, shard, total), jobs.benchmarks(run)
+    read = [
+        catalogue.checkpoint(jobs, run, seed),
+        *(catalogue.data(jobs, name) for name in benchmarks),
+        *(catalogue.features(jobs, *part) for part in jobs.benchmark_shards(run)),
+    ]
+    check(jobs, read)
+    checkpoint, *_ = inputs = [artefact.path for artefact in read]
+    if is_kept(made, inputs):
+        return
+    take_gpus(settings, 1, "answer-questions")
     from dynfocus.evaluation.answer import answer_shard
 
-    total = num_shards or settings.evaluation.shards
-    out = layout.answers(run, seed, shard, total)
-    benchmarks = jobs.benchmarks(run)
-    answering = jobs.run_settings(run, "answer_questions")
-    key = hash_of([answering, content_of(checkpoint)])
+    layout = jobs.layout
+    key = hash_of([jobs.run_settings(run, "answer_questions"), content_of(checkpoint)])
     making = record(
-        out,
+        made.path,
         command="answer-questions",
-        settings=answering | {"benchmarks": benchmarks},
-        inputs=[checkpoint, *(layout.data / name for name in benchmarks)],
+        settings=made.settings,
+        inputs=inputs,
         modules=["dynfocus.evaluation", "dynfocus.network"],
         seed=seed,
         device=settings.hardware.device,
@@ -278,7 +284,7 @@ def answer_questions(
             checkpoint,
             layout.data,
             layout.features,
-            out,
+            made.path,
             layout.work("answers", key),
         )
 
@@ -297,17 +303,17 @@ def judge_answers(
     jobs = load_jobs(config, overrides)
     from dynfocus.evaluation.judge import judge_answers as judge
 
-    layout, settings = jobs.layout, jobs.run(run)
-    answers, out = _answers(jobs, run, seed), layout.verdicts(run, seed)
+    layout = jobs.layout
+    made, answers = catalogue.verdicts(jobs, run, seed), _answers(jobs, run, seed)
     with record(
-        out,
+        made.path,
         command="judge-answers",
-        settings=jobs.run_settings(run, "judge_answers"),
+        settings=made.settings,
         inputs=answers,
         modules=["dynfocus.evaluation"],
         seed=seed,
     ):
-        judge(settings, answers, layout.data, layout.judge_replies, out)
+        judge(jobs.run(run), answers, layout.data, layout.judge_replies, made.path)
 
 
 @app.command()
@@ -324,17 +330,18 @@ def score_answers(
     jobs = load_jobs(config, overrides)
     from dynfocus.evaluation.score import score_run
 
-    layout, settings, benchmarks = jobs.layout, jobs.run(run), jobs.benchmarks(run)
-    answers, verdicts, out = _answers(jobs, run, seed), layout.verdicts(run, seed), layout.scores(run, seed)
+    judged, made = catalogue.verdicts(jobs, run, seed), catalogue.scores(jobs, run, seed)
+    answers = _answers(jobs, run, seed)
+    check(jobs, [judged])
     with record(
-        out,
+        made.path,
         command="score-answers",
-        settings=jobs.run_settings(run, "score_answers") | {"benchmarks": benchmarks},
-        inputs=[*answers, verdicts],
+        settings=made.settings,
+        inputs=[*answers, judged.path],
         modules=["dynfocus.evaluation"],
         seed=seed,
     ):
-        score_run(settings, run, seed, benchmarks, answers, verdicts, layout.data, out)
+        score_run(jobs.run(run), run, seed, jobs.benchmarks(run), answers, judged.path, jobs.layout.data, made.path)
 
 
 @app.command()
@@ -348,12 +355,88 @@ def execute_notebook(
     Example: dynfocus execute-notebook --item table_7
     """
     jobs = load_jobs(config, overrides)
-    notebook = jobs.item(item).notebook
+    source = Path("notebooks") / jobs.item(item).notebook
+    check_item(jobs, item)
     from dynfocus.reporting.notebooks import execute
 
     layout = jobs.layout
     made, page = layout.notebook(item, "ipynb"), layout.notebook(item, "html")
-    execute(item, jobs.config, layout.root, made, page, notebook=Path("notebooks") / notebook)
+    with record(
+        made,
+        command="execute-notebook",
+        settings=jobs.item_settings(item),
+        inputs=[source, *(read.path for read in catalogue.read_by(jobs, item))],
+        modules=["dynfocus.reporting"],
+    ):
+        execute(item, jobs.config, layout.root, made, page, notebook=source)
+
+
+@app.command()
+def test_claims(
+    config: ConfigFiles = DEFAULT_CONFIG,
+    overrides: Overrides = NO_OVERRIDES,
+) -> None:
+    """Test the paper's direction claims over the seeds of `claim_seeds`, and store how each came out.
+
+    Example: dynfocus test-claims --set claim_seeds='[0, 1, 2]'
+    """
+    jobs = load_jobs(config, overrides)
+    from dynfocus.reporting.claims import claim_evaluations, store_claims
+
+    out, scores = jobs.layout.claims, [jobs.layout.scores(*pair) for pair in claim_evaluations(jobs)]
+    with record(
+        out,
+        command="test-claims",
+        settings={"profile": jobs.config.profile, "seeds": jobs.config.claim_seeds},
+        inputs=[path for path in scores if path.exists()],
+        modules=["dynfocus.reporting"],
+    ):
+        store_claims(jobs, out)
+
+
+@app.command()
+def chat(
+    video: Annotated[Path, typer.Argument(help="The video to talk about, for example an mp4 file.", metavar="VIDEO")],
+    config: ConfigFiles = DEFAULT_CONFIG,
+    overrides: Overrides = NO_OVERRIDES,
+    run: RunName = "dynfocus",
+    seed: Seed = 0,
+    checkpoint: Checkpoint = None,
+    clip: ClipFolder = None,
+) -> None:
+    """Ask several questions about one video in the terminal; under each reply stand the frames that were cones.
+
+    Example: dynfocus chat data/msvd_qa/videos/film9000000.mp4
+    """
+    jobs = load_jobs(config, overrides)
+    from rich.console import Console
+
+    from dynfocus.chat.terminal import read_question, talk
+
+    model = _chat_model(jobs, run, seed, checkpoint, clip)
+    console = Console()
+    talk(model, model.open(video), lambda: read_question(console), console)
+
+
+@app.command()
+def serve_chat(
+    config: ConfigFiles = DEFAULT_CONFIG,
+    overrides: Overrides = NO_OVERRIDES,
+    run: RunName = "dynfocus",
+    seed: Seed = 0,
+    checkpoint: Checkpoint = None,
+    clip: ClipFolder = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine alone.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 7860,
+) -> None:
+    """Serve a web page to load a video, ask questions, and see its cones, scores and prototypes in time.
+
+    Example: dynfocus serve-chat --run dynfocus --port 7860
+    """
+    jobs = load_jobs(config, overrides)
+    from dynfocus.chat.server import serve
+
+    serve(_chat_model(jobs, run, seed, checkpoint, clip), host, port)
 
 
 @app.command()
@@ -385,54 +468,84 @@ def export_config_docs(
         print(file)
 
 
-@contextmanager
-def _backbone(jobs: Jobs, name: str) -> Iterator[Path]:
-    """The folder of a backbone, with a manifest once the body has filled it."""
-    out = jobs.layout.backbones / name
+def _chat_model(jobs: Jobs, run: str, seed: int, checkpoint: Path | None, clip: Path | None) -> ChatModel:
+    """The model of a chat: a folder, or the checkpoint that answers for a run."""
+    from dynfocus.chat.model import ChatModel
+
+    layout = jobs.layout
+    folder = checkpoint or layout.instruction(jobs.weights_run(run), seed)
+    return ChatModel(folder, clip or layout.backbones / "clip", jobs.run(run))
+
+
+def _backbone(jobs: Jobs, name: str, prepare: Callable[[Path], None]) -> None:
+    """Let `prepare` fill the folder of a backbone, unless it is filled already."""
+    made = catalogue.backbone(jobs, name)
     inputs = [Path(file) for file in jobs.backbone_files(name)]
     if name == "qformer":
-        inputs.append(jobs.layout.backbones / "clip")
+        clip = catalogue.backbone(jobs, "clip")
+        check(jobs, [clip])
+        inputs.append(clip.path)
+    if is_kept(made, inputs):
+        return
+    command = f"prepare-{name}"
+    take_gpus(jobs.config, 1, command)
     with record(
-        out,
-        command=f"prepare-{name}",
-        settings=jobs.settings(f"prepare_{name}"),
+        made.path,
+        command=command,
+        settings=made.settings,
         inputs=inputs,
         modules=["dynfocus.backbones"],
         device=jobs.config.hardware.device,
     ):
-        yield out
+        prepare(made.path)
 
 
-def _train(jobs: Jobs, stage: str, run: str, seed: int, init: Path, out: Path, key: str) -> None:
+def _train(jobs: Jobs, stage: str, run: str, seed: int, key: str) -> None:
     """One training stage in as many processes as the profile says; the first one writes the manifest."""
-    config = jobs.run(run)
-    processes = config.hardware.processes
-    if processes > 1 and "RANK" not in os.environ:
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-        require_gpus(config, processes)
-        os.execv(sys.executable, [*launcher, "-m", "dynfocus", *sys.argv[1:]])
-    require_gpus(config, 1)
+    config, layout = jobs.run(run), jobs.layout
+    stage_of = {"alignment": catalogue.alignment, "instruction": catalogue.checkpoint}
+    made, init = stage_of[stage](jobs, run, seed), layout.backbones
+    start = [catalogue.backbone(jobs, name) for name in ("llm", "qformer")]
+    if stage == "instruction" and jobs.has_alignment(run):
+        aligned = catalogue.alignment(jobs, run, seed)
+        init, start = aligned.path, [aligned]
+    read = [
+        *start,
+        *(catalogue.data(jobs, name) for name in getattr(config, stage).datasets),
+        *(catalogue.features(jobs, *shard) for shard in jobs.training_shards(run, stage)),
+    ]
+    inputs = [artefact.path for artefact in read]
+    if "RANK" not in os.environ:
+        check(jobs, read)
+        if is_kept(made, inputs):
+            return
+    hardware = config.hardware
+    command = launch_command(hardware, sys.argv[1:], os.environ, socket.gethostname())
+    take_gpus(config, hardware.gpus // hardware.nodes, f"train-{stage}")
+    if command is not None:
+        os.execvp(command[0], command)
     from dynfocus.training.stage import train_stage
 
-    layout = jobs.layout
-    work = layout.work(stage, key)
-    started_from = [init / "llm", init / "qformer"] if init == layout.backbones else [init]
     with ExitStack() as held:
         if os.environ.get("RANK", "0") == "0":
             held.enter_context(only_one(layout.lock(stage, key), f"train-{stage} of {run}, seed {seed}"))
             making = record(
-                out,
+                made.path,
                 command=f"train-{stage}",
-                settings=jobs.run_settings(run, f"train_{stage}"),
-                inputs=[*started_from, *(layout.feature_shard(*shard) for shard in jobs.training_shards(run, stage))],
+                settings=made.settings,
+                inputs=inputs,
                 modules=["dynfocus.training", "dynfocus.network", "dynfocus.datasets"],
                 seed=seed,
                 device=config.hardware.device,
+                apart=TRAINING_LOGS,
             )
             held.enter_context(making)
-        train_stage(config, run, stage, seed, layout.data, layout.features, init, out, work)
+        work = layout.work(stage, key)
+        train_stage(config, run, stage, seed, layout.data, layout.features, init, made.path, work)
 
 
 def _answers(jobs: Jobs, run: str, seed: int) -> list[Path]:
-    total = jobs.run(run).evaluation.shards
-    return [jobs.layout.answers(run, seed, shard, total) for shard in range(total)]
+    """The files of all answers of a run, checked with the benchmarks that they answer."""
+    answers = catalogue.all_answers(jobs, run, seed)
+    check(jobs, [*answers, *(catalogue.data(jobs, name) for name in jobs.benchmarks(run))])
+    return [shard.path for shard in answers]

@@ -4,8 +4,11 @@
         train(...)
 
 The manifest appears last and at once, so its existence says that the artefact is complete. It is
-`manifest.json` inside a folder and `NAME.manifest.json` beside a file. Only `settings`, `inputs`,
-`code` and `content` identify an artefact; time and machine are for the reader.
+`manifest.json` inside a folder and `NAME.manifest.json` beside a file. Only `settings`, `seed`,
+`inputs`, `code` and `content` identify an artefact; time and machine are for the reader.
+
+A hidden twin of the manifest survives the workflow's removal of declared outputs. With its help
+`kept` recognizes a finished artefact, so neither a file time nor a `git pull` makes one again.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +39,14 @@ CHUNK = 1 << 20
 
 
 def manifest_path(artefact: Path) -> Path:
-    """Where the manifest of a file or folder is."""
-    return artefact.with_name(f"{artefact.name}.{NAME}") if artefact.is_file() else artefact / NAME
+    """Where the manifest of a file or folder is; what is not there yet counts as a file if its name has a suffix."""
+    is_file = artefact.is_file() or (artefact.suffix != "" and not artefact.is_dir())
+    return artefact.with_name(f"{artefact.name}.{NAME}") if is_file else artefact / NAME
+
+
+def _both(artefact: Path) -> tuple[Path, Path]:
+    manifest = manifest_path(artefact)
+    return manifest, manifest.with_name(f".{manifest.name}")
 
 
 @contextmanager
@@ -49,16 +59,17 @@ def record(
     modules: Iterable[str] = (),
     seed: int | None = None,
     device: str = "cpu",
-    covers: Iterable[str] | None = None,
+    apart: Iterable[str] = (),
 ) -> Iterator[None]:
     """Time the body and write the manifest of `artefact` when it ends well; an old manifest goes first.
 
     Args:
         inputs: artefacts or files read; the manifest stores the content hash of each.
         modules: importable names of the packages that determine the result.
-        covers: names inside a folder that `content` is computed from; None: every file.
+        apart: patterns of names inside a folder that do not count as content, such as logs with wall times.
     """
-    manifest_path(artefact).unlink(missing_ok=True)
+    for old in _both(artefact):
+        old.unlink(missing_ok=True)
     started = time.monotonic()
     yield
     manifest = {
@@ -70,17 +81,45 @@ def record(
         "seed": seed,
         "inputs": {str(path): content_of(path) for path in inputs},
         "code": {name: module_hash(name) for name in modules},
-        "content": content_hash(artefact, covers),
+        "content": content_hash(artefact, apart),
+        "apart": list(apart),
         "versions": versions(),
         "commit": git_commit(),
         "device": device,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_seconds": round(time.monotonic() - started, 2),
     }
-    target = manifest_path(artefact)
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, target)
+    write_manifest(artefact, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_manifest(artefact: Path, text: str) -> None:
+    """Write the manifest and its twin, each at once, the manifest last."""
+    for target in reversed(_both(artefact)):
+        partial = target.with_name(f".{target.name.lstrip('.')}.partial")
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, target)
+
+
+def kept(artefact: Path, settings: Mapping[str, Any], inputs: Iterable[Path] = (), seed: int | None = None) -> bool:
+    """Whether `artefact` is finished, unharmed and made from exactly these; its manifest then stands again.
+
+    Code and versions are left out on purpose: only settings, seed and inputs make a finished artefact stale.
+    """
+    try:
+        text = next(path for path in _both(artefact) if path.is_file()).read_text(encoding="utf-8")
+        manifest = json.loads(text)
+    except (StopIteration, json.JSONDecodeError):
+        return False
+    same = (
+        manifest["settings_hash"] == hash_of(json.loads(json.dumps(dict(settings))))
+        and manifest["seed"] == seed
+        and manifest["inputs"] == {str(path): content_of(path) for path in inputs}
+        and artefact.exists()
+        and manifest["content"] == content_hash(artefact, manifest.get("apart", ()))
+    )
+    if same:
+        write_manifest(artefact, text)
+    return same
 
 
 def read_manifest(artefact: Path) -> dict[str, Any]:
@@ -101,11 +140,44 @@ def verify(artefact: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         UserError: naming the first setting that differs, with both values.
     """
     manifest = read_manifest(artefact)
-    made, wanted = manifest["settings"], json.loads(json.dumps(dict(settings)))
-    if manifest["settings_hash"] == hash_of(wanted):
-        return manifest
-    key, before, now = next(_differences(made, wanted), ("settings", manifest["settings_hash"], hash_of(wanted)))
-    raise UserError(f"{artefact}: made with {key} = {before!r}, wanted with {now!r}; make it again or undo the change")
+    for key, before, now in differences(manifest["settings"], settings):
+        raise UserError(
+            f"{artefact}: made with {key} = {before!r}, wanted with {now!r}; make it again or undo the change"
+        )
+    return manifest
+
+
+def verify_inputs(artefact: Path, manifest: Mapping[str, Any]) -> None:
+    """Check that the inputs of an artefact, as far as they are here, are still those that it was made from.
+
+    Raises:
+        UserError: naming the first input that differs, with both contents.
+    """
+    for name, before in manifest["inputs"].items():
+        source = Path(name)
+        if not (source.is_file() or manifest_path(source).is_file()):
+            continue
+        now = content_of(source)
+        if now != before:
+            raise UserError(
+                f"{artefact}: made from {name} with content {before[:12]}, which now has content {now[:12]}; "
+                "make it again or bring the input back"
+            )
+
+
+def verify_content(artefact: Path, manifest: Mapping[str, Any]) -> None:
+    """Check that the bytes of an artefact are those that its manifest records; UserError with both hashes."""
+    now = content_hash(artefact, manifest.get("apart", ()))
+    if now != manifest["content"]:
+        raise UserError(
+            f"{artefact}: damaged or edited: content {now[:12]}, its manifest records {manifest['content'][:12]}; "
+            "delete it, then make or pull it again"
+        )
+
+
+def differences(made: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(key path, value made with, value wanted) of each setting that differs."""
+    return list(_differences(dict(made), json.loads(json.dumps(dict(wanted)))))
 
 
 def _differences(made: Any, wanted: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -124,18 +196,23 @@ def content_of(path: Path) -> str:
     return content_hash(path)
 
 
-def content_hash(path: Path, covers: Iterable[str] | None = None) -> str:
-    """SHA-256 of a file, or of the names and contents of the files in a folder, manifests left out."""
+def content_hash(path: Path, apart: Iterable[str] = ()) -> str:
+    """SHA-256 of a file, or of the names and contents of the files in a folder but manifests and those `apart`."""
     if path.is_file():
         return _file_hash(path)
-    names = sorted(covers) if covers is not None else sorted(_files_below(path))
+    patterns = tuple(apart)
+    return _hash_of_files(path, (name for name in files_below(path) if not any(fnmatch(name, p) for p in patterns)))
+
+
+def _hash_of_files(folder: Path, names: Iterable[str]) -> str:
     digest = hashlib.sha256()
-    for name in names:
-        digest.update(f"{name}\0{_file_hash(path / name)}\n".encode())
+    for name in sorted(names):
+        digest.update(f"{name}\0{_file_hash(folder / name)}\n".encode())
     return digest.hexdigest()
 
 
-def _files_below(folder: Path) -> Iterator[str]:
+def files_below(folder: Path) -> Iterator[str]:
+    """Names, relative to the folder, of its files but manifests."""
     for file in folder.rglob("*"):
         if file.is_file() and not file.name.endswith((NAME, f"{NAME}.partial")):
             yield file.relative_to(folder).as_posix()
@@ -157,8 +234,7 @@ def module_hash(name: str) -> str:
     if not spec.submodule_search_locations:
         return _file_hash(Path(spec.origin))
     folder = Path(spec.origin).parent
-    sources = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.py"))
-    return content_hash(folder, sources)
+    return _hash_of_files(folder, (file.relative_to(folder).as_posix() for file in folder.rglob("*.py")))
 
 
 def versions() -> dict[str, str]:

@@ -144,6 +144,18 @@ def test_borrowed_weights_are_not_trained(with_experiments):
     assert jobs.alignment_runs(jobs.alignment_key("a", 0)) == ["a"]
 
 
+def test_a_share_is_of_the_profile_s_own_number(with_experiments):
+    runs = {
+        "a": {"title": "A"},
+        "b": {"title": "B", "weights": "a", "network": {"event_prototypes": "220 %", "selection_ratio": 0.4}},
+        "c": {"title": "C", "weights": "a", "network": {"event_prototypes": "1%"}},
+    }
+    jobs = with_experiments(runs, {}, "network.event_prototypes=10")
+    assert jobs.run("b").network.event_prototypes == 22
+    assert jobs.run("c").network.event_prototypes == 1
+    assert jobs.run("a").network.event_prototypes == 10
+
+
 def test_blind_starts_from_the_backbones(paper_jobs):
     assert not paper_jobs.has_alignment("blind")
     assert paper_jobs.has_alignment("llama_vid")
@@ -168,6 +180,12 @@ def test_blind_starts_from_the_backbones(paper_jobs):
             ["tables.t.benchmarks.0", "'msvd'"],
         ),
         ({"a": {"title": "A"}, "b": {"title": "B", "weights": "a", "alignment": {"epochs": 2}}}, {}, ["runs.b"]),
+        (
+            {"a": {"title": "A"}, "b": {"title": "B", "weights": "a", "network": {"fusion": "concat"}}},
+            {},
+            ["runs.b.network.fusion", "weights (a)"],
+        ),
+        ({"a": {"title": "A", "network": {"sigma": "50 %"}}}, {}, ["runs.a", "network.sigma", "'50 %'"]),
     ],
 )
 def test_mistakes_in_experiments_are_one_line(tmp_path, mini_config, runs, tables, words):

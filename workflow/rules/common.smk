@@ -3,12 +3,14 @@ import os
 import sys
 from pathlib import Path
 
+from dynfocus.artefacts.ladder import cost_lines, require_fitting, rungs_pulled
 from dynfocus.config.jobs import Jobs
 from dynfocus.config.load import load_config, overrides_of
 from dynfocus.errors import UserError
 from dynfocus.hardware import require_gpus
 from dynfocus.locking import acquire
-from dynfocus.provenance import NAME as MANIFEST
+from dynfocus.provenance import manifest_path
+from dynfocus.slots import check_offer
 
 
 def stop(error):
@@ -18,14 +20,19 @@ def stop(error):
 
 try:
     JOBS = Jobs.load(load_config(workflow.configfiles, list(overrides_of(workflow.config_settings.config))))
+    require_fitting(JOBS)
 except UserError as error:
     stop(error)
 
 # Written before the first job; commands read this copy, so an edit during a run changes nothing.
 RESOLVED = str(JOBS.layout.config)
+RUNGS_PULLED = rungs_pulled(JOBS)
 THREADS = JOBS.config.hardware.threads
 ON_GPU = int(JOBS.config.hardware.device == "cuda")
 TRAINING_GPUS = JOBS.config.hardware.gpus * ON_GPU
+NODES = JOBS.config.hardware.nodes
+# Over several nodes Slurm reserves one task a node, and the command itself starts them with srun.
+SPREAD = {"nodes": NODES, "tasks": NODES, "tasks_per_gpu": 0, "mpi": "srun"} if NODES > 1 else {}
 
 # Every job finds the commands of this environment, shows progress at once, and hashes alike.
 os.environ.update(
@@ -35,15 +42,23 @@ os.environ.update(
 )
 
 
+# Snakemake would run a job for 8 GPUs on the one GPU of `--resources gpu=1` without a word.
+if workflow.is_main_process and (offer := workflow.global_resources.get("gpu")) is not None:
+    try:
+        check_offer(offer.value, max(ON_GPU, TRAINING_GPUS))
+    except UserError as error:
+        stop(error)
+
+
 def below_root(path):
     return str(Path(JOBS.config.root, path))
 
 
-# Paths of what jobs read. A manifest stands for the folder that it is in.
+# Paths of what jobs read. A manifest stands for the folder or the large file that it describes.
 
 
-def manifests(folders):
-    return [str(folder / MANIFEST) for folder in folders]
+def manifests(paths):
+    return [str(manifest_path(path)) for path in paths]
 
 
 def data_of(sets):
@@ -51,7 +66,7 @@ def data_of(sets):
 
 
 def features_of(shards):
-    return [str(JOBS.layout.feature_shard(*shard)) for shard in shards]
+    return manifests(JOBS.layout.feature_shard(*shard) for shard in shards)
 
 
 def checkpoints_of(pairs):
@@ -105,7 +120,7 @@ def benchmark_features(wildcards):
 
 def answers_of(wildcards):
     total = JOBS.run(wildcards.run).evaluation.shards
-    return [str(JOBS.layout.answers(wildcards.run, wildcards.seed, shard, total)) for shard in range(total)]
+    return manifests(JOBS.layout.answers(wildcards.run, wildcards.seed, shard, total) for shard in range(total))
 
 
 def item_notebook(wildcards):
@@ -162,6 +177,16 @@ def alignment_runs(wildcards, input):
     return ", ".join(JOBS.alignment_runs(wildcards.key))
 
 
+def claim_scores(wildcards):
+    from dynfocus.reporting.claims import claim_evaluations
+
+    return scores_of(claim_evaluations(JOBS))
+
+
+def claim_parameters(wildcards):
+    return {"profile": JOBS.config.profile, "seeds": JOBS.config.claim_seeds}
+
+
 def item_settings(wildcards):
     return JOBS.item_settings(wildcards.item)
 
@@ -174,11 +199,12 @@ def begin():
     global LOCK
     try:
         if workflow.local_exec:
-            require_gpus(JOBS.config, TRAINING_GPUS)
+            require_gpus(JOBS.config, TRAINING_GPUS // NODES)
         LOCK = acquire(Path(".snakemake/run.lock"), "a run in this folder")
     except UserError as error:
         stop(error)
     JOBS.write_resolved()
+    print(*cost_lines(JOBS, [JOBS.config.start_from]), sep="\n", file=sys.stderr)
 
 
 def print_summary():

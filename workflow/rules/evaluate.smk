@@ -7,7 +7,7 @@ rule answer_questions:
         data=benchmark_data,
         features=benchmark_features,
     output:
-        "<results>/answers/{run}/seed-{seed}/shard-{shard}-of-{shards}.jsonl",
+        "<results>/answers/{run}/seed-{seed}/shard-{shard}-of-{shards}.jsonl.manifest.json",
     log:
         "<logs>/answer_questions/{run}/seed-{seed}/shard-{shard}-of-{shards}.log",
     benchmark:

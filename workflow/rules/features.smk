@@ -4,9 +4,10 @@
 rule extract_features:
     input:
         data="<data>/{set}/manifest.json",
+        coverage="<results>/coverage/{set}.json",
         clip="<backbones>/clip/manifest.json",
     output:
-        "<features>/{set}/shard-{shard}-of-{shards}.safetensors",
+        "<features>/{set}/shard-{shard}-of-{shards}.safetensors.manifest.json",
     log:
         "<logs>/extract_features/{set}/shard-{shard}-of-{shards}.log",
     benchmark:

@@ -47,3 +47,26 @@ rule render_report:
         "Rendering {output}"
     shell:
         "dynfocus render-report --config {params.config} 2>&1 | tee {log}"
+
+
+rule test_claims:
+    input:
+        claim_scores,
+    output:
+        "<results>/claims.json",
+    log:
+        "<logs>/test_claims.log",
+    benchmark:
+        "<benchmarks>/test_claims.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=0,
+    params:
+        config=RESOLVED,
+        settings=claim_parameters,
+    message:
+        "Testing the paper's direction claims over the seeds {params.settings[seeds]}"
+    shell:
+        "dynfocus test-claims --config {params.config} 2>&1 | tee {log}"

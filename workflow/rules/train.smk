@@ -18,6 +18,7 @@ rule train_alignment:
         "../../environment.yml"
     threads: THREADS
     resources:
+        **SPREAD,
         gpu=TRAINING_GPUS,
     params:
         config=RESOLVED,
@@ -44,6 +45,7 @@ rule train_instruction:
         "../../environment.yml"
     threads: THREADS
     resources:
+        **SPREAD,
         gpu=TRAINING_GPUS,
     params:
         config=RESOLVED,

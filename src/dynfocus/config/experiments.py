@@ -2,7 +2,8 @@
 
 A *run* is a name and its differences from the profile; an *item* is a table or a figure of the
 report and names the runs and benchmarks that it needs. A variant of the paper is an entry of that
-file, never a branch in the code.
+file, never a branch in the code. A difference may give a whole number as a share of the profile's
+own, `event_prototypes: 220 %`: then a sweep of the paper keeps its meaning in a smaller profile.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from dynfocus.config.load import Layer, merge, read_mapping, validate
-from dynfocus.config.schema import Benchmark, Config, Section, TrainingSet
+from dynfocus.config.schema import WEIGHTLESS, Benchmark, Config, Section, TrainingSet
 from dynfocus.errors import UserError
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 DIFFERENCES = ("network", "alignment", "instruction", "evaluation")
 
 
@@ -91,9 +93,21 @@ def run_config(config: Config, experiments: Experiments, name: str) -> Config:
     require_known("run", [name], experiments.runs, "run")
     run = experiments.runs[name]
     base = run_config(config, experiments, run.weights) if run.weights else config
+    plain = base.model_dump()
     differences = {section: getattr(run, section) for section in DIFFERENCES if getattr(run, section)}
+    differences = {section: resolve_shares(values, plain[section]) for section, values in differences.items()}
     layer = Layer(f"{config.experiments}: runs.{name}", differences)
-    return validate(Config, merge(base.model_dump(), differences), [layer])
+    return validate(Config, merge(plain, differences), [layer])
+
+
+def resolve_shares(values: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """Values with every `220 %` of a whole number replaced by that share of `base`'s own, rounded, at least 1."""
+    resolved = dict(values)
+    for key, value in values.items():
+        share = SHARE.fullmatch(value) if isinstance(value, str) else None
+        if share and isinstance(base.get(key), int):
+            resolved[key] = max(1, round(base[key] * float(share[1]) / 100))
+    return resolved
 
 
 def check_weights(file: Path, name: str, run: Run, lender: Run) -> None:
@@ -101,6 +115,12 @@ def check_weights(file: Path, name: str, run: Run, lender: Run) -> None:
     if run.alignment or run.instruction:
         raise UserError(
             f"{file}: runs.{name}: is not trained (`weights`); remove its alignment and instruction differences"
+        )
+    fixed = [key for key in run.network if key not in WEIGHTLESS]
+    if fixed:
+        raise UserError(
+            f"{file}: runs.{name}.network.{fixed[0]}: cannot differ from that of the weights ({run.weights}); "
+            f"only {', '.join(WEIGHTLESS)} can, or train the run itself"
         )
     if lender.weights is not None:
         raise UserError(f"{file}: runs.{name}.weights: {run.weights} is not trained itself; name {lender.weights}")

@@ -130,9 +130,8 @@ class Jobs:
     @cached_property
     def _alignments(self) -> dict[str, tuple[str, int]]:
         owners: dict[str, tuple[str, int]] = {}
-        seeds = sorted(
-            {*self.config.seeds, *(seed for item in self.experiments.tables.values() for seed in item.seeds)}
-        )
+        of_items = {seed for item in self.experiments.tables.values() for seed in item.seeds}
+        seeds = sorted({*self.config.seeds, *self.config.claim_seeds, *of_items})
         for run in self.experiments.runs:
             if self.weights_run(run) == run and self.has_alignment(run):
                 for seed in seeds:

@@ -36,6 +36,10 @@ class Layout:
     def results(self) -> Path:
         return self.root / "results"
 
+    def coverage(self, dataset: str) -> Path:
+        """What can be read of a set."""
+        return self.results / "coverage" / f"{dataset}.json"
+
     @property
     def report(self) -> Path:
         return self.results / "report.html"
@@ -57,6 +61,10 @@ class Layout:
 
     def scores(self, run: str, seed: int) -> Path:
         return self.results / "scores" / run / f"seed-{seed}.json"
+
+    @property
+    def claims(self) -> Path:
+        return self.results / "claims.json"
 
     @property
     def judge_replies(self) -> Path:

@@ -36,6 +36,7 @@ Benchmark = Literal[
     "mlvu_test",
     "videohallucer",
 ]
+StartFrom = Literal["scratch", "stage1", "checkpoints", "predictions", "scores"]
 DATASETS: tuple[str, ...] = (*get_args(TrainingSet), *get_args(Benchmark))
 
 
@@ -79,12 +80,13 @@ class World(Section):
 class ClipBackbone(Section):
     """The visual encoder, an open_clip model, frozen in both stages."""
 
-    source: Literal["train", "open_clip"] = Field(
+    source: Literal["train", "open_clip", "lavis"] = Field(
         "open_clip",
-        description="`train`: made by the workflow; `open_clip`: published weights by tag or file.",
+        description="`train`: made by the workflow; `open_clip`: published weights by tag or file; "
+        "`lavis`: eva_vit_g.pth, the visual encoder alone.",
     )
     model: str = Field("EVA01-g-14", description="open_clip model name, or a JSON file of config/backbones.")
-    weights: str = Field("laion400m_s11b_b41k", description="open_clip tag or file of the weights; unused for `train`.")
+    weights: str = Field("laion400m_s11b_b41k", description="Tag or file of the weights; unused for `train`.")
     layer: int = Field(-2, le=-1, description="Block whose patch tokens are the features; -2 is the penultimate one.")
     steps: Count = Field(300, description="Training steps, for `train`.")
     batch_size: Count = Field(64, description="Image-caption pairs per step, for `train`.")
@@ -97,7 +99,7 @@ class LlmBackbone(Section):
     source: Literal["train", "hub", "gguf"] = Field(
         "hub", description="`train`: made by the workflow; `hub`: a hub id or folder; `gguf`: a GGUF file."
     )
-    name: str = Field("lmsys/vicuna-7b-v1.5", description="Hub id, folder, GGUF file, or a JSON of config/backbones.")
+    name: str = Field("lmsys/vicuna-7b-v1.5", description="Hub id (`@commit` pins it), folder, GGUF file, or a JSON of config/backbones.")
     steps: Count = Field(400, description="Training steps, for `train`.")
     batch_size: Count = Field(32, description="Texts per step, for `train`.")
     learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate, for `train`.")
@@ -106,10 +108,12 @@ class LlmBackbone(Section):
 class QformerBackbone(Section):
     """The text encoder: an InstructBLIP Q-Former that reads the question and a frame."""
 
-    source: Literal["train", "hub"] = Field(
-        "hub", description="`train`: made by the workflow; `hub`: an InstructBLIP model."
+    source: Literal["train", "hub", "lavis", "bert"] = Field(
+        "hub",
+        description="`train`: made by the workflow; `hub`: an InstructBLIP model; `lavis`: its checkpoint in LAVIS's "
+        "layout; `bert`: a BERT with new cross-attention, for a visual encoder of another width.",
     )
-    name: str = Field("Salesforce/instructblip-vicuna-7b", description="Hub id, file, or a JSON of config/backbones.")
+    name: str = Field("Salesforce/instructblip-vicuna-7b", description="Hub id (`@commit` pins it), file, or a JSON of config/backbones.")
     steps: Count = Field(200, description="Training steps, for `train`.")
     batch_size: Count = Field(64, description="Frame-text pairs per step, for `train`.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate, for `train`.")
@@ -154,8 +158,10 @@ class Network(Section):
     fusion: Literal["concat_multi", "concat", "cross_attention"] = Field(
         "concat_multi", description="How a cone joins h_t and G_t (Table 6)."
     )
-    cone_tokens: Literal["full", "patches", "none"] = Field(
-        "full", description="Fine tokens of a cone: P + I, all N patches, or none (rod / cone ablation)."
+    cone_tokens: Literal["full", "patches", "none", "dropped"] = Field(
+        "full",
+        description="Tokens of a cone: `full` P + I + J, `patches` all N patches alone, `none` J as a rod, "
+        "`dropped` 0 (rod / cone ablation).",
     )
     rod_tokens: Literal[0, 2] = Field(2, description="J, tokens of a rod frame (rod / cone ablation).")
     perturbations: Count = Field(500, description="n, Gaussian draws of the perturbed Top-K.")
@@ -164,6 +170,18 @@ class Network(Section):
         "full", description="Jacobian of the perturbed Top-K: all of it, or the diagonal as in the released code."
     )
     projector_width: Count = Field(4096, description="Hidden width of F_fine and F_coarse.")
+
+
+WEIGHTLESS = (
+    "event_prototypes",
+    "selection_ratio",
+    "temporal_neighbours",
+    "fine_neighbours",
+    "coarse_neighbours",
+    "clustering",
+    "merge_weights",
+)
+"""Settings of `network` that no weight depends on: a trained model may answer with others."""
 
 
 class Stage(Section):
@@ -194,9 +212,18 @@ class Hardware(Section):
     """What a heavy job asks for."""
 
     device: Literal["cpu", "cuda"] = Field("cuda", description="Where models run.")
-    gpus: Annotated[int, Field(ge=0)] = Field(8, description="GPUs of a training job.")
+    gpus: Annotated[int, Field(ge=0)] = Field(8, description="GPUs of a training job over all nodes.")
     processes: Count = Field(8, description="Training processes over all nodes; on cuda one per GPU.")
+    nodes: Count = Field(1, description="Machines of a training job; more than one needs Slurm, or torchrun by hand.")
     threads: Count = Field(8, description="CPU threads of a model job.")
+
+    @model_validator(mode="after")
+    def _one_process_per_gpu(self) -> Hardware:
+        if self.device == "cuda" and self.gpus != self.processes:
+            raise ValueError(f"on cuda gpus ({self.gpus}) and processes ({self.processes}) must be equal")
+        if self.processes % self.nodes:
+            raise ValueError(f"processes ({self.processes}) must be a multiple of nodes ({self.nodes})")
+        return self
 
 
 class Judge(Section):
@@ -241,10 +268,22 @@ class Config(Section):
     profile: str = Field(description="Name of the profile; tables carry it.")
     root: str = Field(description="Folder for data, backbones, features, checkpoints and results.")
     experiments: str = Field("config/experiments.yaml", description="File of runs and tables.")
+    start_from: StartFrom = Field(
+        "scratch",
+        description="What is pulled in place of made: nothing, stage 1 and before, checkpoints, predictions, scores.",
+    )
+    published: list[str] = Field(
+        ["*"],
+        description="What `snakemake publish` stores, as patterns: `data/*`, `stage1/*`, `checkpoints/dynfocus-*`, ...",
+    )
     datasets: Literal["world", "ledger"] = Field(
         "ledger", description="`world`: sets rendered by the mini world; `ledger`: the real sets."
     )
+    ledger: str = Field("config/datasets.yaml", description="File of the real sets, for `datasets: ledger`.")
     seeds: list[int] = Field([0], min_length=1, description="Training seeds; tables average over them.")
+    claim_seeds: list[int] = Field(
+        [0, 1, 2], min_length=1, description="Training seeds of the target `claims`; a verdict needs three."
+    )
     feature_shards: Count = Field(16, description="Parallel feature extraction jobs per set.")
     feature_precision: Literal["fp16", "fp32"] = Field("fp16", description="Storage type of cached features.")
     items: list[str] = Field(["all"], description="Report items to build, keys of `tables` in the experiments; `all`.")

@@ -1,0 +1,168 @@
+"""The record of a finished reproduction: what was run on what, how long it took, what came out.
+
+A record is one small JSON file in docs/attestations; the README shows a table of all of them between
+two marks. Hashes let a third person see whether two reproductions agree to the byte.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dynfocus import __version__
+from dynfocus.artefacts.catalogue import demanded, name_of
+from dynfocus.artefacts.ladder import is_used
+from dynfocus.config.jobs import Jobs
+from dynfocus.config.slices import hash_of
+from dynfocus.errors import UserError
+from dynfocus.hardware import visible_gpus
+from dynfocus.provenance import content_hash, git_commit, read_manifest, verify, versions
+
+RECORDS = Path("docs", "attestations")
+BEGIN, END = "<!-- attestations: begin -->", "<!-- attestations: end -->"
+HEADS = ("Who", "Date", "Profile", "From", "Machine", "Wall time", "Headline", "Scores")
+
+
+def attest(jobs: Jobs, by: str = "", folder: Path = RECORDS) -> Path:
+    """Write the record of the finished run of a configuration; returns its file.
+
+    Raises:
+        UserError: the report or one of its artefacts is missing or made from other settings.
+    """
+    record = record_of(jobs, by)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{record['date'][:10]}-{record['profile']}-{hash_of(record)[:6]}.json"
+    file.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return file
+
+
+def record_of(jobs: Jobs, by: str = "") -> dict[str, Any]:
+    """The record as plain data."""
+    layout = jobs.layout
+    if not layout.report.is_file():
+        raise UserError(f"{layout.report} is missing: finish the run before it is attested")
+    used = [artefact for artefact in demanded(jobs) if is_used(jobs, artefact)]
+    manifests = {name_of(jobs, artefact): verify(artefact.path, artefact.settings) for artefact in used}
+    seconds = Counter()
+    for artefact in used:
+        seconds[artefact.kind] += read_manifest(artefact.path)["wall_seconds"]
+    return {
+        "by": by,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "profile": jobs.config.profile,
+        "start_from": jobs.config.start_from,
+        "seeds": jobs.config.seeds,
+        "versions": {**versions(), "dynfocus": __version__},
+        "commit": git_commit(),
+        "machine": machine(),
+        "wall_seconds": {kind: round(total, 1) for kind, total in seconds.items()},
+        "configuration": hash_of(jobs.config.model_dump(mode="json", exclude={"root", "start_from", "published"})),
+        "scores": scores(jobs),
+        "claims": claims(jobs),
+        "content": {name: manifest["content"] for name, manifest in manifests.items()},
+        "tables": {file.name: content_hash(file) for file in sorted((layout.results / "tables").glob("*.csv"))},
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, memory and GPUs; no name of the machine."""
+    info = Path("/proc/cpuinfo")
+    models = re.findall(r"^model name\s*: (.*)$", info.read_text(), flags=re.M) if info.is_file() else []
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "processor": models[0] if models else platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory / 2**30, 1),
+        "gpus": visible_gpus(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def scores(jobs: Jobs) -> dict[str, dict[str, Any]]:
+    """Run and seed -> benchmark -> the headline metric with its interval."""
+    found: dict[str, dict[str, Any]] = {}
+    for run, seed in jobs.evaluations:
+        records = json.loads(jobs.layout.scores(run, seed).read_text(encoding="utf-8"))
+        found[f"{run}/seed-{seed}"] = {
+            record["benchmark"]: {"metric": record["headline"], **_interval(record)} for record in records
+        }
+    return found
+
+
+def claims(jobs: Jobs) -> dict[str, Any]:
+    """How many cells of the paper's tables came out how, and the verdict of each direction claim that was tested."""
+    from dynfocus.reporting.claims import judge_claims
+    from dynfocus.reporting.results import Results
+    from dynfocus.reporting.session import SavedItem
+    from dynfocus.reporting.verdicts import Verdict
+
+    cells: Counter[str] = Counter()
+    for file in sorted((jobs.layout.results / "tables").glob("*.json")):
+        item = SavedItem.model_validate_json(file.read_text(encoding="utf-8"))
+        for table in item.tables:
+            for row in table.rows:
+                cells.update(cell.verdict for cell in row.cells if not isinstance(cell, str) and cell.cell_id)
+    results = Results(jobs.layout.root, tuple(jobs.config.seeds), jobs.config.evaluation.judge.max_unjudged)
+    tested = [claim for claim in judge_claims(results) if claim.seeds and claim.verdict != Verdict.NOT_ATTEMPTED.value]
+    directions = {
+        claim.id: {"verdict": claim.verdict, "difference": claim.difference, "low": claim.low, "high": claim.high}
+        for claim in tested
+    }
+    return {"cells": dict(sorted(cells.items())), "directions": directions}
+
+
+def write_table(readme: Path, folder: Path = RECORDS) -> None:
+    """Write the table of all records between the marks of the README.
+
+    Raises:
+        UserError: the marks are not there.
+    """
+    text = readme.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise UserError(f"{readme}: add the lines `{BEGIN}` and `{END}` where the table of reproductions belongs")
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    readme.write_text(f"{before}{BEGIN}\n{table(folder)}\n{END}{after}", encoding="utf-8")
+
+
+def table(folder: Path = RECORDS) -> str:
+    """All records as a Markdown table, the oldest first."""
+    records = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+    rows = [HEADS, tuple("---" for _ in HEADS), *(_row(record) for record in records)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _row(record: dict[str, Any]) -> tuple[str, ...]:
+    hardware = record["machine"]
+    gpus = f", {hardware['gpus']} GPUs" if hardware["gpus"] else ""
+    total = round(sum(record["wall_seconds"].values()))
+    return (
+        record["by"] or "not named",
+        record["date"][:10],
+        record["profile"],
+        record["start_from"],
+        f"{hardware['processor']}, {hardware['cores']} cores{gpus}, {hardware['memory_gib']:.0f} GiB",
+        f"{total // 60} min {total % 60} s",
+        "; ".join(_headlines(record)),
+        hash_of(record["scores"]),
+    )
+
+
+def _headlines(record: dict[str, Any]) -> Iterable[str]:
+    """The first run that is shown, on each benchmark."""
+    for run, benchmarks in list(record["scores"].items())[:1]:
+        for name, value in benchmarks.items():
+            if value["value"] is not None:
+                yield f"{run.split('/')[0]} {name} {value['value']:.1f} [{value['low']:.1f}, {value['high']:.1f}]"
+
+
+def _interval(record: dict[str, Any]) -> dict[str, Any]:
+    metric = record["metrics"][record["headline"]]
+    return {key: metric[key] for key in ("value", "low", "high", "n")}

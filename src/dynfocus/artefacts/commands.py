@@ -1,0 +1,118 @@
+"""The commands about artefacts: costs, why, pull-artefact, publish, compare, attest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dynfocus.options import DEFAULT_CONFIG, NO_OVERRIDES, ConfigFiles, Overrides, load_jobs
+
+app = typer.Typer()
+
+ArtefactName = Annotated[
+    str, typer.Option("--artefact", help="Path below the root, e.g. checkpoints/instruction/dynfocus/seed-0.")
+]
+
+
+@app.command()
+def costs(
+    config: ConfigFiles = DEFAULT_CONFIG,
+    overrides: Overrides = NO_OVERRIDES,
+) -> None:
+    """Show what each `start_from` pulls and makes, and how long the published run took for that.
+
+    Example: dynfocus costs --config config/mini.yaml
+    """
+    from dynfocus.artefacts.ladder import cost_lines
+
+    for line in cost_lines(load_jobs(config, overrides)):
+        print(line)
+
+
+@app.command()
+def why(
+    config: ConfigFiles = DEFAULT_CONFIG,
+    overrides: Overrides = NO_OVERRIDES,
+    artefact: Annotated[
+        str, typer.Option("--artefact", help="Only artefacts whose path contains this; all by default.")
+    ] = "",
+) -> None:
+    """Say of every artefact whether it is finished, and if not, why a job would make it.
+
+    Example: dynfocus why --set instruction.learning_rate=2e-3 --artefact dynfocus
+    """
+    from dynfocus.artefacts.why import explain
+
+    for line in explain(load_jobs(config, overrides), artefact):
+        print(line)
+
+
+@app.command()
+def pull_artefact(
+    artefact: ArtefactName,
+    config: ConfigFiles = DEFAULT_CONFIG,
+    overrides: Overrides = NO_OVERRIDES,
+) -> None:
+    """Pull one published artefact and put it in its place, checked against the index.
+
+    Example: dynfocus pull-artefact --artefact checkpoints/instruction/dynfocus/seed-0
+    """
+    from dynfocus.artefacts.pull import pull
+
+    print(f"{pull(load_jobs(config, overrides), artefact)}: pulled")
+
+
+@app.command()
+def publish(
+    config: ConfigFiles = DEFAULT_CONFIG,
+    overrides: Overrides = NO_OVERRIDES,
+) -> None:
+    """Add and push everything that a finished run made; again without effect where nothing is new.
+
+    Example: dynfocus publish --config config/mini.yaml
+    """
+    from dynfocus.artefacts.publish import publish as publish_run
+    from dynfocus.artefacts.store import local_store
+
+    done = publish_run(load_jobs(config, overrides))
+    for group, size in done.bytes.items():
+        print(f"{group}: {size / 1e6:.2f} MB")
+    store = local_store()
+    files = [*map(str, done.changed), *([str(store)] if store else [])]
+    print(f"published; commit it: git add {' '.join(files)}" if done.changed else "published before; nothing is new")
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Root of a finished run.")],
+    second: Annotated[Path, typer.Argument(help="Root of another one.")],
+) -> None:
+    """Compare two finished roots artefact by artefact; exit code 1 where something differs without a reason.
+
+    Example: dynfocus compare runs/smoke /tmp/again/runs/smoke
+    """
+    from dynfocus.artefacts.compare import compare_roots, report
+
+    comparison = compare_roots(first, second)
+    for line in report(comparison):
+        print(line)
+    raise typer.Exit(int(bool(comparison.unexplained)))
+
+
+@app.command()
+def attest(
+    config: ConfigFiles = DEFAULT_CONFIG,
+    overrides: Overrides = NO_OVERRIDES,
+    by: Annotated[str, typer.Option("--by", help="Who reproduced it; a name or nothing.")] = "",
+) -> None:
+    """Write the record of a finished reproduction to docs/attestations and the table of all records to README.md.
+
+    Example: dynfocus attest --by "Ada Lovelace"
+    """
+    from dynfocus.artefacts.attest import attest as attest_run
+    from dynfocus.artefacts.attest import write_table
+
+    print(attest_run(load_jobs(config, overrides), by))
+    write_table(Path("README.md"))

@@ -1,0 +1,155 @@
+"""DVC, as little of it as needed: push a staged set of packs, pull packs, and keep the store in the repository small.
+
+A group of packs is one `.dvc` file at the profile's root, and its packs are `packs/{group}/*.tar.xz`.
+The default remote is the folder `dvcstore` of the repository, so a clone can pull without an account.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from dynfocus.errors import UserError
+
+LIMIT = 40_000_000
+"""Bytes that the store in the repository may hold: every clone carries them."""
+PACKS = "packs"
+
+
+def pack_file(root: Path, pack: str) -> Path:
+    """Where a pack lies once it is made or pulled."""
+    return root / PACKS / f"{pack}.tar.xz"
+
+
+def dvc_file(root: Path, group: str) -> Path:
+    return root / f"{group}.dvc"
+
+
+def dvc(arguments: Sequence[str], folder: Path = Path()) -> str:
+    """Run DVC in a folder; UserError with its last message where it fails."""
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
+        raise UserError(f"dvc {' '.join(arguments[:2])}: {lines[0].removeprefix('ERROR: ') if lines else 'failed'}")
+    return done.stdout
+
+
+@contextmanager
+def one_at_a_time(root: Path) -> Iterator[None]:
+    """Wait for other processes that work with the packs of this root."""
+    lock = root / "work" / "locks" / "packs.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def fetch(root: Path, packs: Iterable[str]) -> None:
+    """Pull packs from the default remote, all in one call; what DVC verifies is the hash of each."""
+    files = [pack_file(root, pack) for pack in packs]
+    missing = sorted({file.parent.name for file in files if not dvc_file(root, file.parent.name).is_file()})
+    if missing:
+        raise UserError(f"{dvc_file(root, missing[0])} is missing: nothing of {missing[0]} is published here")
+    if files:
+        dvc(["pull", "--force", *map(str, files)])
+
+
+def push_staged(stage: Path, groups: Iterable[str]) -> None:
+    """Add `{stage}/packs/{group}` to the cache and push them, inside `stage`, where a failure changes nothing.
+
+    Leaves `{stage}/{group}.dvc`, ready to be moved to the root.
+    """
+    (stage / ".dvc").mkdir()
+    (stage / ".dvc" / "config").write_text(_settings(), encoding="utf-8")
+    names = [f"{group}.dvc" for group in groups]
+    for group, name in zip(groups, names, strict=True):
+        (stage / name).write_text(f"outs:\n- path: {PACKS}/{group}\n", encoding="utf-8")
+    dvc(["commit", "--force", *names], stage)
+    dvc(["push", *names], stage)
+
+
+def local_store() -> Path | None:
+    """The folder of the default remote where it lies inside the repository; None for any other remote."""
+    name, remotes = _remotes()
+    url = remotes.get(name, {}).get("url", "")
+    store = Path(url)
+    inside = "://" not in url and store.resolve().is_relative_to(Path().resolve())
+    return store if name and inside else None
+
+
+def store_size(store: Path) -> int:
+    """Bytes of all objects of a store."""
+    return sum(file.stat().st_size for file in store.rglob("*") if file.is_file())
+
+
+def dvc_files() -> Iterator[Path]:
+    """The `.dvc` files of the repository."""
+    for folder, below, files in os.walk("."):
+        below[:] = [name for name in below if not name.startswith(".")]
+        yield from (Path(folder, name) for name in files if name.endswith(".dvc"))
+
+
+def tracked_bytes(file: Path) -> int:
+    """Bytes that a `.dvc` file names."""
+    outs = yaml.safe_load(file.read_text(encoding="utf-8")).get("outs", [])
+    return sum(out.get("size", 0) for out in outs)
+
+
+def objects_of(files: Iterable[Path], store: Path) -> Iterator[str]:
+    """The names, in the store, of every object that `.dvc` files name, as far as the lists of folders are there."""
+    for file in files:
+        for out in yaml.safe_load(file.read_text(encoding="utf-8")).get("outs", []):
+            name = _object(out["md5"])
+            yield name
+            if name.endswith(".dir") and (store / name).is_file():
+                yield from (_object(entry["md5"]) for entry in json.loads((store / name).read_text(encoding="utf-8")))
+
+
+def _object(md5: str) -> str:
+    return f"files/md5/{md5[:2]}/{md5[2:]}"
+
+
+def drop_unused(store: Path) -> None:
+    """Remove from the store in the repository, and from the cache, what no `.dvc` file of the workspace names."""
+    if store.is_dir():
+        dvc(["gc", "--workspace", "--cloud", "--force"])
+
+
+def _settings() -> str:
+    """The remotes and the cache of this repository as the configuration of another one, paths made absolute."""
+    name, remotes = _remotes()
+    if not name:
+        raise UserError(".dvc/config: no default remote; set one: dvc remote add --default NAME URL")
+    lines = ["[core]", f"    remote = {name}", "    no_scm = true", "    analytics = false"]
+    for remote, options in remotes.items():
+        lines += [f"['remote \"{remote}\"']", *(f"    {key} = {value}" for key, value in options.items())]
+    lines += ["[cache]", f"    dir = {Path('.dvc', 'cache').resolve()}"]
+    return "\n".join(lines) + "\n"
+
+
+def _remotes() -> tuple[str, dict[str, dict]]:
+    """The name of the default remote, and the options of each; local addresses are absolute."""
+    from dvc.config import Config
+
+    if not Path(".dvc").is_dir():
+        raise UserError(".dvc is missing: run this at the root of the repository")
+    values = Config(str(Path(".dvc").resolve()), validate=True)
+    return values["core"].get("remote", ""), {name: dict(options) for name, options in values["remote"].items()}
+
+
+def remove(path: Path) -> None:
+    """Remove a folder with everything in it, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)

@@ -1,0 +1,35 @@
+"""Options that commands of the command line share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dynfocus.config.jobs import Jobs
+from dynfocus.config.load import load_config
+
+ConfigFiles = Annotated[
+    list[Path], typer.Option("--config", "-c", help="Profile file; further files merge on top.", metavar="FILE")
+]
+Overrides = Annotated[
+    list[str],
+    typer.Option("--set", "-s", help="One setting, e.g. alignment.epochs=2; repeatable.", metavar="KEY=VALUE"),
+]
+Dataset = Annotated[str, typer.Option("--dataset", help="Training set or benchmark, e.g. msvd_qa.")]
+RunName = Annotated[str, typer.Option("--run", help="Run of config/experiments.yaml, e.g. dynfocus.")]
+Seed = Annotated[int, typer.Option("--seed", help="Training seed.")]
+Shard = Annotated[int, typer.Option("--shard", min=0, help="Which part of the work, from 0.")]
+ItemName = Annotated[str, typer.Option("--item", help="Report item of config/experiments.yaml, e.g. table_7.")]
+
+NumShards = Annotated[
+    int | None, typer.Option("--num-shards", min=1, help="Parts in all; the profile's number by default.")
+]
+DEFAULT_CONFIG = [Path("config/mini.yaml")]
+NO_OVERRIDES: list[str] = []
+
+
+def load_jobs(config: list[Path], overrides: list[str]) -> Jobs:
+    """The resolved configuration and everything that follows from it."""
+    return Jobs.load(load_config(config, overrides))

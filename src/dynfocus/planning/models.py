@@ -1,0 +1,108 @@
+"""Size and work of the backbones that a profile names, from `data/models.csv`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dynfocus.config.load import read_mapping
+from dynfocus.config.schema import Config
+from dynfocus.errors import UserError
+from dynfocus.planning.tables import rows
+from dynfocus.training.memory import ModelSize, Transformer
+
+MILLION, GIGA = 1e6, 1e9
+CONNECTOR_PROJECTIONS = 4
+"""Square maps of the visual width outside the projectors: f_q, f_k and the scores of the selection (B.2)."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pretrained part: `parameters`, shape, `gflops` per frame (encoders), `gigabytes` to download."""
+
+    parameters: float
+    shape: Transformer
+    vocabulary: int
+    gflops: float
+    gigabytes: float
+
+
+@dataclass(frozen=True)
+class Backbones:
+    """The three parts of a profile."""
+
+    clip: Backbone
+    llm: Backbone
+    qformer: Backbone
+
+
+def backbones(config: Config) -> Backbones:
+    """The recorded sizes of a profile's backbones.
+
+    Raises:
+        UserError: one is not recorded.
+    """
+    names = config.backbones
+    return Backbones(_backbone(names.clip.model), _backbone(names.llm.name), _backbone(names.qformer.name))
+
+
+def model_size(config: Config, parts: list[str]) -> ModelSize:
+    """The whole network of a profile with `parts` trainable, for the memory estimate."""
+    found = backbones(config)
+    connector = connector_parameters(config, found)
+    trainable = {"projectors": connector["projectors"], "dpe_cce": connector["rest"] + found.qformer.parameters}
+    trainable["llm"] = found.llm.parameters
+    everything = sum(trainable.values())
+    return ModelSize(
+        parameters=round(everything),
+        trainable=round(sum(trainable[part] for part in parts)),
+        llm=found.llm.shape,
+        qformer=found.qformer.shape,
+        vocabulary=found.llm.vocabulary,
+    )
+
+
+def connector_parameters(config: Config, found: Backbones) -> dict[str, float]:
+    """Parameters of F_fine and F_coarse, and of the rest of the connector (B.2)."""
+    width, llm, hidden = found.clip.shape.hidden, found.llm.shape.hidden, config.network.projector_width
+    return {
+        "projectors": 2 * width * hidden + hidden * llm,
+        "rest": CONNECTOR_PROJECTIONS * width**2 + found.qformer.shape.hidden * width,
+    }
+
+
+def _backbone(name: str) -> Backbone:
+    """A recorded backbone by the name in the configuration, or one that a JSON file describes."""
+    if name.endswith(".json"):
+        return _described(read_mapping(Path(name)))
+    plain = name.partition("@")[0]
+    row = rows("models", "name").get(plain) or rows("models", "name").get(Path(plain).name)
+    if row is None:
+        known = ", ".join(rows("models", "name"))
+        raise UserError(
+            f"plan: the size of {name} is not recorded; add a row to src/dynfocus/planning/data/models.csv "
+            f"(recorded: {known})"
+        )
+    return Backbone(
+        parameters=float(row["parameters"]) * MILLION,
+        shape=Transformer(int(row["layers"]), int(row["hidden"])),
+        vocabulary=int(row["vocabulary"]),
+        gflops=float(row["gflops"]),
+        gigabytes=float(row["gigabytes"]),
+    )
+
+
+def _described(file: Mapping[str, Any]) -> Backbone:
+    """A backbone made by the workflow: an open_clip model, or a transformer in Hugging Face's words."""
+    if "vision_cfg" in file:
+        tower = file["vision_cfg"]
+        width, layers = tower["width"], tower["layers"]
+        parameters = layers * (4 + 2 * tower.get("mlp_ratio", 4.0)) * width**2
+        tokens = (tower["image_size"] // tower["patch_size"]) ** 2
+        return Backbone(parameters, Transformer(layers, width), 0, 2 * parameters * tokens / GIGA, 0.0)
+    width, layers, vocabulary = file["hidden_size"], file["num_hidden_layers"], file.get("vocab_size", 0)
+    parameters = vocabulary * width + layers * (4 * width**2 + 3 * width * file["intermediate_size"])
+    queries = file.get("num_query_tokens", 32)
+    return Backbone(parameters, Transformer(layers, width), vocabulary, 2 * parameters * queries / GIGA, 0.0)

@@ -1,0 +1,207 @@
+"""The estimate of a profile: what each report item needs, and what everything together comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dynfocus.config.jobs import Jobs
+from dynfocus.config.schema import Judge
+from dynfocus.network.tokens import fine_tokens
+from dynfocus.planning.graph import Step, inputs, needed, output
+from dynfocus.planning.models import model_size
+from dynfocus.planning.rates import Duration, Gpu, duration
+from dynfocus.planning.sizes import set_size
+from dynfocus.planning.work import (
+    JUDGE_PROMPT_TOKENS,
+    JUDGE_REPLY_TOKENS,
+    Work,
+    feature_gigabytes,
+    sample_tokens,
+    work_of,
+)
+from dynfocus.training import memory
+
+HOUR = 3600
+MILLION = 1e6
+TEXT_ENCODER_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The sum over some jobs; `price` is None where the judge has no price set."""
+
+    jobs: int
+    finished: int
+    gpu_hours: float
+    wall_hours: float
+    disk_gigabytes: float
+    download_gigabytes: float
+    judge_calls: int
+    price: float | None
+
+
+@dataclass(frozen=True)
+class Features:
+    """Size of the whole feature store at its two levels, in gigabytes."""
+
+    patches: float
+    tokens: float
+    tokens_per_frame: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Memory per device of a training stage with the settings of the profile."""
+
+    stage: str
+    gigabytes: float
+    usable: float
+    fits: bool
+    advice: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that `dynfocus plan` says; all of it estimates."""
+
+    profile: str
+    device: str
+    gpus: int
+    total: Cost
+    remaining: Cost
+    items: dict[str, Cost]
+    rules: dict[str, Cost]
+    features: Features
+    memory: list[Fit]
+    no_download: list[str]
+    sources: dict[str, int]
+
+
+def make_plan(jobs: Jobs, card: Gpu, gpus: int, cores: int) -> Plan:
+    """Estimate a profile on `gpus` GPUs of one kind, or on `cores` CPU cores where the profile has no GPU."""
+    everything = needed(jobs, [Step("render_report")])
+    works = {step: work_of(jobs, step) for step in everything}
+    logs = Path(jobs.config.root, "logs", "benchmarks")
+    times = {step: duration(jobs.config, step, works[step], card, logs) for step in everything}
+    done = {step for step in everything if output(jobs, step).exists()}
+    lanes = gpus if jobs.config.hardware.device == "cuda" else max(1, cores // jobs.config.hardware.threads)
+
+    def cost(steps: Iterable[Step]) -> Cost:
+        return _cost(jobs, list(steps), works, times, done, lanes)
+
+    sources: dict[str, int] = {}
+    for time in times.values():
+        sources[time.source] = sources.get(time.source, 0) + 1
+    return Plan(
+        profile=jobs.config.profile,
+        device=card.name if jobs.config.hardware.device == "cuda" else "cpu",
+        gpus=gpus if jobs.config.hardware.device == "cuda" else 0,
+        total=cost(everything),
+        remaining=cost(step for step in everything if step not in done),
+        items={item: cost(needed(jobs, [Step("execute_notebook", (item,))])) for item in jobs.items},
+        rules={rule: cost(step for step in everything if step.rule == rule) for rule in _rules(everything)},
+        features=_features(jobs, everything),
+        memory=_memory(jobs, card) if jobs.config.hardware.device == "cuda" else [],
+        no_download=_withdrawn(jobs, everything),
+        sources=sources,
+    )
+
+
+def disk_needed(jobs: Jobs) -> float:
+    """Gigabytes that the jobs of a profile which are not done yet will write, at their peak."""
+    works = [work_of(jobs, step) for step in needed(jobs, [Step("render_report")]) if not output(jobs, step).exists()]
+    return sum(work.keeps for work in works) + max((work.meanwhile for work in works), default=0.0)
+
+
+def _cost(
+    jobs: Jobs,
+    steps: list[Step],
+    works: Mapping[Step, Work],
+    times: Mapping[Step, Duration],
+    done: set[Step],
+    lanes: int,
+) -> Cost:
+    gpu_seconds = sum(times[step].seconds * works[step].gpus for step in steps)
+    used = sum(times[step].seconds * max(1, works[step].gpus) for step in steps if _holds_lane(jobs, works[step]))
+    calls = sum(works[step].judge_calls for step in steps)
+    temporary = max((works[step].meanwhile for step in steps), default=0.0)
+    return Cost(
+        jobs=len(steps),
+        finished=sum(step in done for step in steps),
+        gpu_hours=gpu_seconds / HOUR,
+        wall_hours=max(used / lanes, _longest_chain(jobs, steps, times)) / HOUR,
+        disk_gigabytes=sum(works[step].keeps for step in steps) + temporary,
+        download_gigabytes=sum(works[step].downloads for step in steps),
+        judge_calls=calls,
+        price=_price(jobs.config.evaluation.judge, calls),
+    )
+
+
+def _holds_lane(jobs: Jobs, work: Work) -> bool:
+    """On a GPU profile jobs without a GPU run beside the others."""
+    return work.gpus > 0 or jobs.config.hardware.device == "cpu"
+
+
+def _longest_chain(jobs: Jobs, steps: list[Step], times: Mapping[Step, Duration]) -> float:
+    """Seconds of the longest row of jobs that wait for each other; `steps` come after what they wait for."""
+    ends: dict[Step, float] = {}
+    for step in steps:
+        start = max((ends[before] for before in inputs(jobs, step) if before in ends), default=0.0)
+        ends[step] = start + times[step].seconds
+    return max(ends.values(), default=0.0)
+
+
+def _price(judge: Judge, calls: int) -> float | None:
+    if calls == 0:
+        return 0.0
+    if judge.price_in == judge.price_out == 0:
+        return None
+    return calls * (JUDGE_PROMPT_TOKENS * judge.price_in + JUDGE_REPLY_TOKENS * judge.price_out) / MILLION
+
+
+def _rules(steps: Iterable[Step]) -> list[str]:
+    return list(dict.fromkeys(step.rule for step in steps))
+
+
+def _sets(steps: Iterable[Step], rule: str) -> list[str]:
+    return list(dict.fromkeys(str(step.key[0]) for step in steps if step.rule == rule))
+
+
+def _features(jobs: Jobs, steps: list[Step]) -> Features:
+    frames = sum(set_size(jobs.config, name).all_frames for name in _sets(steps, "extract_features"))
+    fine = fine_tokens(jobs.config.network)
+    return Features(feature_gigabytes(jobs.config, frames), feature_gigabytes(jobs.config, frames, fine), fine)
+
+
+def _withdrawn(jobs: Jobs, steps: list[Step]) -> list[str]:
+    return [name for name in _sets(steps, "prepare_data") if set_size(jobs.config, name).gigabytes is None]
+
+
+def _memory(jobs: Jobs, card: Gpu) -> list[Fit]:
+    """Whether each stage of the profile fits, with twice the mean sample as the longest one."""
+    found = []
+    for stage in ("alignment", "instruction"):
+        settings = getattr(jobs.config, stage)
+        sizes = [set_size(jobs.config, name) for name in settings.datasets]
+        load = memory.Load(
+            tokens=round(2 * max(sample_tokens(jobs.config, size) for size in sizes)),
+            frames=round(2 * max(size.frames * size.rounds for size in sizes)),
+            frame_tokens=TEXT_ENCODER_TOKENS,
+        )
+        division = memory.Division(
+            jobs.config.hardware.processes,
+            settings.micro_batch,
+            settings.zero_stage,
+            settings.precision,
+            settings.gradient_checkpointing,
+        )
+        capacity = card.gigabytes * memory.GB
+        verdict = memory.judge(
+            model_size(jobs.config, settings.trainable), division, load, settings.global_batch, capacity
+        )
+        found.append(
+            Fit(stage, verdict.need.total / memory.GB, memory.usable(capacity) / memory.GB, verdict.fits, verdict.text)
+        )
+    return found

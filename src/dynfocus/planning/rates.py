@@ -1,0 +1,136 @@
+"""Seconds that a job takes on given hardware, and where the number comes from.
+
+In this order: the job's own benchmark file, where it ran in this folder; on a CPU the recorded mini and smoke runs;
+on GPUs the paper's own hours (Table 2) and latencies (Table 4), scaled by work and peak rate.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from dynfocus.config.schema import Config
+from dynfocus.errors import UserError
+from dynfocus.planning.graph import Step
+from dynfocus.planning.models import backbones
+from dynfocus.planning.tables import rows
+from dynfocus.planning.work import Work
+
+PAPER_GPU = "a100"
+# Share of the peak rate that Table 2's hours on 8 A100 come to, for the work counted here on the full mixture.
+TABLE_2_UTILISATION = {"train_alignment": 0.108, "train_instruction": 0.166}
+EXTRACTION_UTILISATION = 0.35
+# Table 4 on one A100: 1.4 s a question of MSVD-QA (10 frames), 6.4 s of ActivityNet-QA (117 frames), Vicuna-7B.
+ANSWER_SECONDS, ANSWER_FRAMES, SECONDS_PER_FRAME = 1.4, 10, (6.4 - 1.4) / 107
+PAPER_LLM_PARAMETERS = 6.738e9
+# However small the LLM is, what surrounds it takes its time.
+SMALLEST_SHARE = 0.1
+# SmolLM2-135M in fp32 on two cores: forward and backward of 400 tokens in 2.8 s.
+CPU_GFLOPS = 116
+DOWNLOAD_GIGABYTES_PER_SECOND = 0.05
+JUDGE_SECONDS = 2.0
+VERIFY_SECONDS = 0.1
+START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU: peak rate in bf16 and memory, from its data sheet."""
+
+    name: str
+    tflops: float
+    gigabytes: float
+
+
+@dataclass(frozen=True)
+class Duration:
+    """Seconds of one job and the source of the number."""
+
+    seconds: float
+    source: str
+
+
+def gpu(name: str) -> Gpu:
+    """A recorded GPU.
+
+    Raises:
+        UserError: it is not recorded; names those that are.
+    """
+    known = rows("gpus", "name")
+    key = name.lower().replace(" ", "").replace("-", "")
+    if key not in known:
+        raise UserError(f"--gpu {name}: no such GPU is recorded; choose from {', '.join(known)}")
+    return Gpu(key, float(known[key]["tflops"]), float(known[key]["gigabytes"]))
+
+
+def duration(config: Config, step: Step, work: Work, card: Gpu, benchmarks: Path) -> Duration:
+    """How long a job takes on this hardware."""
+    own = _own_record(step, benchmarks)
+    if own is not None:
+        return Duration(own, "recorded in this folder")
+    if config.hardware.device == "cpu" and (work.unit != "file"):
+        return _on_cpu(config, step, work)
+    return _on_gpu(config, step, work, card)
+
+
+def _on_cpu(config: Config, step: Step, work: Work) -> Duration:
+    row = rows("recorded", "rule")[step.rule]
+    recorded = float(row["fixed_seconds"]) + float(row["seconds_per_unit"]) * work.units
+    counted = work.gflops / CPU_GFLOPS
+    if counted > 2 * recorded:
+        return Duration(counted, "work at the rate of SmolLM2-135M on two CPU cores")
+    return Duration(recorded, f"{row['source']} on two CPU cores")
+
+
+def _on_gpu(config: Config, step: Step, work: Work, card: Gpu) -> Duration:
+    if step.rule in TABLE_2_UTILISATION:
+        rate = TABLE_2_UTILISATION[step.rule] * card.tflops * 1e3 * max(1, work.gpus)
+        return Duration(START_SECONDS + work.gflops / rate, "work at the rate of Table 2")
+    if step.rule == "extract_features":
+        rate = EXTRACTION_UTILISATION * card.tflops * 1e3
+        return Duration(START_SECONDS + work.gflops / rate, f"work at {EXTRACTION_UTILISATION:.0%} of the peak rate")
+    if step.rule == "answer_questions":
+        return Duration(_answer_seconds(config, work, card), "latency of Table 4, scaled by frames, LLM and GPU")
+    if step.rule == "judge_answers":
+        judge = config.evaluation.judge
+        pace = max(JUDGE_SECONDS / judge.concurrency, 60 / judge.requests_per_minute)
+        return Duration(work.judge_calls * pace, "assumed: two seconds a reply, the profile's limits")
+    if step.rule == "verify_data":
+        seconds = START_SECONDS + work.units * VERIFY_SECONDS / config.hardware.threads
+        return Duration(seconds, "assumed: a tenth of a second to open a film or image")
+    if work.downloads:
+        return Duration(work.downloads / DOWNLOAD_GIGABYTES_PER_SECOND, "assumed: 50 MB/s")
+    return Duration(START_SECONDS, "assumed: a minute")
+
+
+def _answer_seconds(config: Config, work: Work, card: Gpu) -> float:
+    """Table 4's latency for this many frames, at the size of this LLM and the peak rate of this GPU."""
+    paper = ANSWER_SECONDS + SECONDS_PER_FRAME * max(0.0, work.frames - ANSWER_FRAMES)
+    speed = card.tflops / gpu(PAPER_GPU).tflops
+    share = max(SMALLEST_SHARE, backbones(config).llm.parameters / PAPER_LLM_PARAMETERS)
+    return START_SECONDS + work.units * paper * share / speed
+
+
+def _own_record(step: Step, benchmarks: Path) -> float | None:
+    """Seconds in Snakemake's benchmark file of the job, newest run; None where there is none."""
+    file = _benchmark_file(step, benchmarks)
+    if file is None or not file.is_file():
+        return None
+    with file.open(encoding="utf-8", newline="") as stream:
+        seconds = [float(row["s"]) for row in csv.DictReader(stream, delimiter="\t")]
+    return seconds[-1] if seconds else None
+
+
+def _benchmark_file(step: Step, folder: Path) -> Path | None:
+    match step.rule, step.key:
+        case (("answer_questions" | "extract_features"), (*names, shard)):
+            middle = [str(names[0]), *(f"seed-{seed}" for seed in names[1:])]
+            found = sorted(folder.joinpath(step.rule, *middle).glob(f"shard-{shard}-of-*.tsv"))
+            return found[-1] if found else None
+        case _, (run, int(seed)):
+            return folder / step.rule / str(run) / f"seed-{seed}.tsv"
+        case _, (name,):
+            return folder / step.rule / f"{name}.tsv"
+        case _:
+            return folder / f"{step.rule}.tsv"

@@ -1,0 +1,98 @@
+"""Samples, media, frames and bytes of every set: as published, or as the mini world makes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from statistics import fmean
+from typing import get_args
+
+from dynfocus.config.schema import Benchmark, Config, Video
+from dynfocus.ledger.entries import Entry, load_ledger
+from dynfocus.planning.tables import number, rows
+from dynfocus.world.films import MOMENT_SECONDS, MOMENTS
+
+FIRST_FRAME = 1
+
+
+@dataclass(frozen=True)
+class SetSize:
+    """One training set or benchmark.
+
+    `samples`: records or questions; `media`: films or images; `frames`: mean frames read per medium;
+    `rounds`: questions about one medium within a sample; `text_tokens`: mean LLM tokens of a sample without frames;
+    `judged`: calls of the judge; `gigabytes`: to download, None where nothing can be.
+    """
+
+    samples: int
+    media: int
+    frames: float
+    rounds: float
+    text_tokens: float
+    judged: int
+    gigabytes: float | None
+    source: str
+
+    @property
+    def all_frames(self) -> float:
+        """Frames of all media: what the visual encoder sees, and the feature store holds."""
+        return self.media * self.frames
+
+
+def set_size(config: Config, name: str) -> SetSize:
+    """The size of a set under a profile: its sampling, and real or generated media."""
+    row = rows("sets", "set")[name]
+    image = row["kind"] == "image"
+    if config.datasets == "world":
+        return _world_size(config, name, row, image)
+    return SetSize(
+        samples=int(row["samples"]),
+        media=int(row["media"]),
+        frames=1 if image else frames_of(float(row["seconds"]), config.video),
+        rounds=float(row["rounds"]),
+        text_tokens=float(row["text_tokens"]),
+        judged=int(row["judged"]),
+        gigabytes=_download(config, name, number(row["gigabytes"])),
+        source=row["source"],
+    )
+
+
+def frames_of(seconds: float, video: Video) -> float:
+    """Frames read of a film of `seconds`: `video.fps` a second, thinned over the limit."""
+    frames = max(FIRST_FRAME, seconds * video.fps)
+    return frames if frames <= video.max_frames else video.capped_frames
+
+
+def _download(config: Config, name: str, recorded: float | None) -> float | None:
+    """Gigabytes to fetch: the published sizes of the data ledger; the recorded one where the ledger has a gap."""
+    entry = _ledger(config.ledger)[name]
+    if entry.status == "withdrawn":
+        return None
+    published = entry.download_bytes / 1e9
+    return published if published and not entry.unknown_sizes else max(published, recorded or 0.0)
+
+
+@cache
+def _ledger(file: str) -> dict[str, Entry]:
+    return load_ledger(Path(file)).sets
+
+
+def _world_size(config: Config, name: str, row: dict[str, str], image: bool) -> SetSize:
+    from dynfocus.world.export import SETS
+
+    world = config.world
+    test = name in get_args(Benchmark)
+    media = world.test_films if test else world.train_images if image else world.train_films
+    samples = media * int(row["per_film"])
+    seconds = fmean(MOMENT_SECONDS * len(MOMENTS) * scenes * stretch for scenes, stretch in SETS[name].lengths)
+    return SetSize(
+        samples=samples,
+        media=media,
+        frames=1 if image else frames_of(seconds, config.video),
+        rounds=1,
+        text_tokens=40 if row["per_film"] == "1" else 65,
+        judged=samples if int(row["judged"]) else 0,
+        gigabytes=0.0,
+        source="the mini world of this profile",
+    )

@@ -1,0 +1,61 @@
+"""The record of a reproduction and the table of records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dynfocus.artefacts import attest
+from dynfocus.errors import UserError
+
+RECORD = {
+    "by": "Ada",
+    "date": "2026-01-02T03:04:05+00:00",
+    "profile": "mini",
+    "start_from": "scratch",
+    "machine": {"processor": "Some CPU", "cores": 2, "memory_gib": 7.6, "gpus": 0},
+    "wall_seconds": {"backbones": 60.0, "checkpoints": 65.4},
+    "scores": {"dynfocus/seed-0": {"msvd_qa": {"metric": "accuracy", "value": 49.5, "low": 42.5, "high": 56.5}}},
+}
+
+
+def test_table_of_records_is_written_between_the_marks(tmp_path):
+    (tmp_path / "record.json").write_text(json.dumps(RECORD))
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{attest.BEGIN}\nold\n{attest.END}\nafter\n")
+    attest.write_table(readme, tmp_path)
+    text = readme.read_text()
+    assert "| Ada | 2026-01-02 | mini | scratch | Some CPU, 2 cores, 8 GiB | 2 min 5 s |" in text
+    assert "dynfocus msvd_qa 49.5 [42.5, 56.5]" in text and "old" not in text
+    assert text.startswith("before\n") and text.endswith("\nafter\n")
+    attest.write_table(readme, tmp_path)
+    assert readme.read_text() == text
+
+
+def test_readme_without_marks_is_told_what_to_add(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("nothing")
+    with pytest.raises(UserError, match="attestations: begin"):
+        attest.write_table(readme, tmp_path)
+
+
+def test_table_in_the_readme_follows_the_records(repository):
+    folder = repository / attest.RECORDS
+    if any(folder.glob("*.json")):
+        assert attest.table(folder) in (repository / "README.md").read_text(), "write it again: dynfocus attest"
+
+
+def test_unfinished_run_is_not_attested(finished):
+    finished.layout.report.unlink()
+    with pytest.raises(UserError, match="finish the run"):
+        attest.attest(finished)
+
+
+def test_record_names_no_machine_and_no_folder(finished, monkeypatch):
+    monkeypatch.setattr(attest, "scores", lambda jobs: {})
+    record = json.loads(attest.attest(finished, "Ada").read_text())
+    assert {"by", "date", "profile", "versions", "machine", "claims", "content", "tables"} <= record.keys()
+    assert record["content"].keys() >= {"checkpoints/instruction/dynfocus/seed-0", "data/msvd_qa"}
+    assert str(Path.cwd()) not in json.dumps(record)

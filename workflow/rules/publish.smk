@@ -1,0 +1,22 @@
+# What a finished run made, added to DVC and pushed. Asked for by name; it has no output of its own,
+# so it always looks, and changes nothing where nothing is new.
+
+
+rule publish:
+    input:
+        "<results>/report.html",
+    log:
+        "<logs>/publish.log",
+    benchmark:
+        "<benchmarks>/publish.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=0,
+    params:
+        config=RESOLVED,
+    message:
+        "Publishing the artefacts of this run"
+    shell:
+        "dynfocus publish --config {params.config} 2>&1 | tee {log}"
