@@ -162,6 +162,28 @@ def prepare_qformer(
 
 
 @app.command()
+def prepare_model(
+    run: RunName,
+    config: ConfigFiles = DEFAULT_CONFIG,
+    overrides: Overrides = NO_OVERRIDES,
+) -> None:
+    """Fetch the model of a run that is not ours, a video LLM that transformers carries.
+
+    Example: dynfocus prepare-model --run video_llava
+    """
+    jobs = load_jobs(config, overrides)
+    name = jobs.foreign(run)
+    if name is None:
+        raise UserError(f"run {run} names no model; train it, or give it `model` in {jobs.config.experiments}")
+    from dynfocus.evaluation.answerers.foreign import fetch
+
+    out = jobs.layout.model(run)
+    settings = jobs.run_settings(run, "prepare_model")
+    with record(out, command="prepare-model", settings=settings, modules=["dynfocus.evaluation.answerers"]):
+        fetch(name, out)
+
+
+@app.command()
 def extract_features(
     dataset: Dataset,
     config: ConfigFiles = DEFAULT_CONFIG,

@@ -2,35 +2,51 @@
 
 A shard is one safetensors file: `{medium}` holds features (T, N, d), `{medium}.frames` the indices
 (T,) of the sampled frames. Media are paths relative to `data/{set}/`; an image is T = 1.
+
+Threads decode ahead, the frames of several media go through the encoder together, and each medium is
+appended to the shard as it is done: memory does not grow with the shard, and a killed job goes on.
+One job a shard and a GPU a job: as many GPUs work at once as there are.
+
+The store holds all N patches of a frame. The 38 tokens that clustering and pooling leave of it are no
+substitute in any configuration with a text encoder, which reads all N patches under each question.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from rich.progress import Progress
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from dynfocus.backbones import clip
 from dynfocus.config.schema import Config, Video
-from dynfocus.datasets.media import IMAGE_SUFFIXES, locate, media_of
-from dynfocus.datasets.registry import TRAINING_SETS, load_records
-from dynfocus.errors import UserError
-from dynfocus.network.vision import load_vision_tower
+from dynfocus.config.slices import hash_of, settings_of
+from dynfocus.datasets.media import IMAGE_SUFFIXES
+from dynfocus.errors import MediumError, UserError
+from dynfocus.ledger.coverage import find, media_of_set, open_image
+from dynfocus.network.vision import VisionTower, load_vision_tower
+from dynfocus.provenance import content_of
+from dynfocus.shards import FRAMES, ShardWriter
 from dynfocus.video import sample_frames
 
-FRAMES = ".frames"
 DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
-READ_AHEAD = 4
-"""Media decoded by other threads while the encoder is busy."""
+TOGETHER = {"cpu": 1, "cuda": 128}
+"""Frames gathered for one pass: a GPU wants many, on a CPU each medium alone gives the same bits in any shard."""
+READ_AHEAD = 2
+"""Media per decoding thread that wait decoded for the encoder."""
+
+Decoded = tuple[str, np.ndarray, np.ndarray]
+"""A medium, its frames (T, S, S, 3) uint8 and their indices (T,)."""
+
+__all__ = ["FeatureStore", "encode", "extract", "fit", "media_of_set", "pad", "read_media", "read_medium"]
 
 
 class FeatureStore:
@@ -67,83 +83,112 @@ class FeatureStore:
         return self._where[medium]
 
 
-def media_of_set(name: str, folder: Path) -> list[str]:
-    """Every video and image that a training set or benchmark uses, in the order of its files."""
-    if name in TRAINING_SETS:
-        return media_of(load_records(name, folder))
-    from dynfocus.evaluation.benchmarks import benchmark
-
-    return list(dict.fromkeys(question.video for question in benchmark(name).load(folder)))
-
-
 def extract(config: Config, name: str, data: Path, clip_dir: Path, out: Path, shard: int, num_shards: int) -> None:
-    """Write shard `shard` of `num_shards` of a set's features.
+    """Write shard `shard` of `num_shards` of a set's features, or go on with it.
 
     Media that are not there or cannot be read are named on standard error and left out; if fewer than
-    `video.min_readable` of the shard's media remain, nothing is written and a UserError says so.
+    `video.min_readable` of the shard's media remain, no shard is written and a UserError says so.
     """
     torch.set_num_threads(config.hardware.threads)
     device = torch.device(config.hardware.device)
-    tower = load_vision_tower(clip.load(clip_dir).visual, config.backbones.clip.layer).to(device)
     media = media_of_set(name, data)[shard::num_shards]
-    features: dict[str, torch.Tensor] = {}
-    faults: list[str] = []
-    with Progress(refresh_per_second=1) as progress:
+    made_of = [settings_of(config, "extract_features"), media, content_of(data), content_of(clip_dir)]
+    writer = ShardWriter(out, media, hash_of(made_of))
+    left = [medium for medium in media if medium not in writer.finished]
+    if len(left) < len(media):
+        print(f"{name}: going on after {len(media) - len(left)} of {len(media)} media", file=sys.stderr)
+    tower = load_vision_tower(clip.load(clip_dir).visual, config.backbones.clip.layer)
+    tower = tower.to(device, compute_type(config))
+    with closing(writer), Progress(refresh_per_second=1) as progress:
         task = progress.add_task(f"features of {name}", total=len(media))
-        for medium, pixels, indices in read_media(data, media, config.video):
-            progress.update(task, advance=1)
-            if isinstance(pixels, UserError):
-                faults.append(str(pixels))
-                print(f"{name}: {pixels}", file=sys.stderr)
-                continue
-            seen = tower.videos(clip.normalize(pixels).to(device)[None])[0]
-            features[medium] = seen.to("cpu", DTYPES[config.feature_precision]).contiguous()
-            features[medium + FRAMES] = torch.from_numpy(indices)
-    if media and (len(media) - len(faults)) / len(media) < config.video.min_readable:
-        raise UserError(
-            f"{name}: {len(faults)} of {len(media)} media cannot be read (video.min_readable is "
-            f"{config.video.min_readable}); first: {faults[0]}"
-        )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_suffix(".partial")
-    save_file(features, unfinished, metadata={"unreadable": json.dumps(faults)})
-    unfinished.replace(out)
+        readable = _noting_faults(name, writer, read_media(data, left, config.video, config.hardware.threads))
+        for group in gathered(readable, TOGETHER[device.type]):
+            for (medium, _, indices), seen in zip(group, encode(tower, group, device), strict=True):
+                writer.add(medium, seen.to("cpu", DTYPES[config.feature_precision]), torch.from_numpy(indices))
+            progress.update(task, completed=writer.count)
+        faults = list(writer.state.faults.values())
+        if media and (len(media) - len(faults)) / len(media) < config.video.min_readable:
+            raise UserError(
+                f"{name}: {len(faults)} of {len(media)} media cannot be read (video.min_readable is "
+                f"{config.video.min_readable}); first: {faults[0]}"
+            )
+        writer.finish()
+
+
+def compute_type(config: Config) -> torch.dtype:
+    """Type in which the encoder computes: half on a GPU where features are stored in half, as in the released code."""
+    on_gpu = config.hardware.device == "cuda"
+    return DTYPES[config.feature_precision] if on_gpu else torch.float32
+
+
+def encode(tower: VisionTower, group: list[Decoded], device: torch.device) -> Iterator[torch.Tensor]:
+    """Features (T, N, d) of each medium of a group, all frames in common passes; pixels travel as bytes."""
+    pixels = torch.from_numpy(np.concatenate([frames for _, frames, _ in group]))
+    if device.type == "cuda":
+        pixels = pixels.pin_memory().to(device, non_blocking=True)
+    weight = next(tower.parameters())
+    seen = tower.videos(clip.normalize(pixels).to(weight.dtype)[None])[0]
+    return iter(seen.split([len(frames) for _, frames, _ in group]))
+
+
+def gathered(media: Iterable[Decoded], frames: int) -> Iterator[list[Decoded]]:
+    """Media in groups of at least `frames` frames; the last group may have fewer."""
+    group: list[Decoded] = []
+    count = 0
+    for item in media:
+        group.append(item)
+        count += len(item[1])
+        if count >= frames:
+            yield group
+            group, count = [], 0
+    if group:
+        yield group
+
+
+def _noting_faults(
+    name: str, writer: ShardWriter, media: Iterable[tuple[str, Decoded | MediumError]]
+) -> Iterator[Decoded]:
+    """The media that could be read; the others go to the writer and to standard error."""
+    for medium, read in media:
+        if isinstance(read, MediumError):
+            print(f"{name}: {read}", file=sys.stderr)
+            writer.fault(medium, str(read))
+        else:
+            yield read
 
 
 def read_media(
-    data: Path, media: list[str], video: Video
-) -> Iterator[tuple[str, np.ndarray | UserError, np.ndarray | None]]:
-    """(medium, frames (T, S, S, 3) uint8 or what is wrong with it, frame indices (T,)), decoded ahead by threads."""
-    with ThreadPoolExecutor(READ_AHEAD) as pool:
-        waiting = []
+    data: Path, media: list[str], video: Video, threads: int = 1
+) -> Iterator[tuple[str, Decoded | MediumError]]:
+    """Each medium with its frames or with what is wrong with it, in order, decoded ahead by `threads` threads."""
+    waiting: deque[tuple[str, Future[Decoded]]] = deque()
+    with ThreadPoolExecutor(max(1, threads)) as pool:
         for medium in media:
-            waiting.append((medium, pool.submit(read_medium, data, medium, video)))
-            if len(waiting) > READ_AHEAD:
-                yield _finished(*waiting.pop(0))
-        for item in waiting:
-            yield _finished(*item)
+            waiting.append((medium, pool.submit(_decoded, data, medium, video)))
+            if len(waiting) > READ_AHEAD * max(1, threads):
+                yield _result(*waiting.popleft())
+        while waiting:
+            yield _result(*waiting.popleft())
 
 
-def _finished(medium, future) -> tuple[str, np.ndarray | UserError, np.ndarray | None]:
+def _decoded(data: Path, medium: str, video: Video) -> Decoded:
+    return medium, *read_medium(data, medium, video)
+
+
+def _result(medium: str, future: Future[Decoded]) -> tuple[str, Decoded | MediumError]:
     try:
-        return medium, *future.result()
-    except UserError as error:
-        return medium, error, None
+        return medium, future.result()
+    except MediumError as error:
+        return medium, error
 
 
 def read_medium(data: Path, medium: str, video: Video) -> tuple[np.ndarray, np.ndarray]:
     """Frames (T, S, S, 3) uint8 of a video, or (1, S, S, 3) of an image, and their indices."""
-    path = locate(data, medium)
-    if path is None:
-        raise UserError(f"{data / medium}: missing; fetch the set again")
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        frames, indices = sample_frames(path, video)
-        return np.stack([fit(Image.fromarray(frame), video.image_size) for frame in frames]), indices
-    try:
-        with Image.open(path) as image:
-            return fit(pad(image.convert("RGB")), video.image_size)[None], np.zeros(1, dtype=np.int64)
-    except (OSError, UnidentifiedImageError) as error:
-        raise UserError(f"{path}: not a readable image ({error}); replace the file") from error
+    path = find(data, medium)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return fit(pad(open_image(path)), video.image_size)[None], np.zeros(1, dtype=np.int64)
+    frames, indices = sample_frames(path, video)
+    return np.stack([fit(Image.fromarray(frame), video.image_size) for frame in frames]), indices
 
 
 def pad(image: Image.Image) -> Image.Image:

@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from dynfocus.config.schema import Video
-from dynfocus.errors import UserError
+from dynfocus.errors import MediumError, UserError
 
 
 def sample_indices(frames: int, rate: float, video: Video) -> np.ndarray:
@@ -66,10 +66,12 @@ def _opened(path: Path) -> av.container.InputContainer:
     try:
         container = av.open(str(path))
     except (OSError, av.error.FFmpegError) as error:
-        raise UserError(f"{path}: not a readable video ({error.strerror}); replace the file") from error
+        raise MediumError(
+            "not a video", f"{path}: not a readable video ({error.strerror}); replace the file"
+        ) from error
     if not container.streams.video:
         container.close()
-        raise UserError(f"{path}: no video stream; replace the file")
+        raise MediumError("no video stream", f"{path}: no video stream; replace the file")
     return container
 
 
@@ -78,17 +80,19 @@ def _packets(path: Path, container: av.container.InputContainer) -> list[av.Pack
     try:
         packets = [packet for packet in container.demux(video=0) if packet.size and packet.pts is not None]
     except av.error.FFmpegError as error:
-        raise UserError(f"{path}: broken video ({error.strerror}); replace the file") from error
+        raise MediumError("broken", f"{path}: broken video ({error.strerror}); replace the file") from error
     if not packets:
-        raise UserError(f"{path}: no frames; replace the file")
+        raise MediumError("no frames", f"{path}: no frames; replace the file")
     if any(packet.is_corrupt for packet in packets):
-        raise UserError(f"{path}: broken video (cut off after {len(packets) - 1} frames); replace the file")
+        raise MediumError(
+            "cut off", f"{path}: broken video (cut off after {len(packets) - 1} frames); replace the file"
+        )
     return packets
 
 
 def _rate(path: Path, stream: av.VideoStream) -> float:
     if not stream.average_rate:
-        raise UserError(f"{path}: no frame rate; convert the file to mp4")
+        raise MediumError("no frame rate", f"{path}: no frame rate; convert the file to mp4")
     return float(stream.average_rate)
 
 
@@ -133,8 +137,10 @@ def _decode(
                     break
             codec.flush_buffers()
     except av.error.FFmpegError as error:
-        raise UserError(f"{path}: broken video ({error.strerror}); replace the file") from error
+        raise MediumError("broken", f"{path}: broken video ({error.strerror}); replace the file") from error
     lost = len(wanted) - len(found)
     if lost:
-        raise UserError(f"{path}: {lost} of {len(wanted)} sampled frames cannot be decoded; replace the file")
+        raise MediumError(
+            "undecodable", f"{path}: {lost} of {len(wanted)} sampled frames cannot be decoded; replace the file"
+        )
     return np.stack([found[shown[index]] for index in indices])

@@ -12,9 +12,12 @@ import pytest
 import toy_models
 from conftest import make_config
 
+from dynfocus.config.schema import Network
 from dynfocus.errors import UserError
 from dynfocus.evaluation.answer import answer_shard
+from dynfocus.evaluation.answerers import load_answerer
 from dynfocus.evaluation.lines import read_lines
+from dynfocus.network import DynFocusConfig
 
 
 def film(file: Path, frames: int = 12) -> None:
@@ -30,8 +33,9 @@ def film(file: Path, frames: int = 12) -> None:
         container.mux(stream.encode(None))
 
 
-def run(tmp_path, benchmarks, model, num_shards=1, name="out", **settings):
-    config = make_config(max_new_tokens=8, **settings)
+def run(tmp_path, benchmarks, model, num_shards=1, name="out", network=None, **settings):
+    network = Network(**toy_models.NETWORK | (network or {}))
+    config = make_config(max_new_tokens=8, **settings).model_copy(update={"network": network})
     rows = []
     for shard in range(num_shards):
         out = tmp_path / name / f"{shard}.jsonl"
@@ -73,6 +77,20 @@ def test_own_model_gives_equal_answers_in_every_batching_and_sharding(own):
     for name, shards, size in (("four", 1, 4), ("sixteen", 1, 16), ("seven", 7, 4)):
         found = replies(run(own, ["msvd_qa", "video_mme"], "model", shards, name, batch_size=size))
         assert found == one_by_one, name
+
+
+@pytest.mark.parametrize("change", [{"event_prototypes": 1}, {"selection_ratio": 1.0}, {"clustering": "kmeans"}])
+def test_borrowed_weights_answer_with_the_settings_of_the_run(own, change):
+    """B.7's runs share one checkpoint and differ in L or K/L alone: without them all would answer alike."""
+    config = make_config().model_copy(update={"network": Network(**toy_models.NETWORK | change)})
+    answerer = load_answerer(config, own / "model", own / "data", own / "features", 0)
+    ((name, value),) = change.items()
+    assert getattr(answerer._model._model.config, name) == value
+    assert answerer._model._processor.config.num_visual_tokens(10) == DynFocusConfig(
+        **toy_models.NETWORK | change
+    ).num_visual_tokens(10)
+    shared = replies(run(own, ["video_mme"], "model", name="shared"))
+    assert replies(run(own, ["video_mme"], "model", name=f"other-{name}", network=change)) != shared
 
 
 def test_sampling_depends_on_the_questions_and_not_on_what_ran_before(own):

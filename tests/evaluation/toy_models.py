@@ -27,6 +27,19 @@ from dynfocus.config.schema import Network
 from dynfocus.network import DynFocusConfig, DynFocusForConditionalGeneration, DynFocusProcessor, add_image_token
 
 PATCHES, WIDTH = 16, 12
+NETWORK = {
+    "grid": 4,
+    "pooled_grid": 2,
+    "event_prototypes": 3,
+    "selection_ratio": 0.5,
+    "temporal_neighbours": 2,
+    "fine_prototypes": 3,
+    "coarse_prototypes": 2,
+    "fine_neighbours": 2,
+    "coarse_neighbours": 1,
+    "perturbations": 8,
+    "projector_width": 16,
+}
 
 
 def character_tokenizer(*extra: str) -> PreTrainedTokenizerFast:
@@ -80,22 +93,8 @@ def own_model(folder: Path, says: str = "", **network) -> None:
         encoder_hidden_size=WIDTH,
         max_position_embeddings=256,
     )
-    settings = {
-        "grid": 4,
-        "pooled_grid": 2,
-        "event_prototypes": 3,
-        "selection_ratio": 0.5,
-        "temporal_neighbours": 2,
-        "fine_prototypes": 3,
-        "coarse_prototypes": 2,
-        "fine_neighbours": 2,
-        "coarse_neighbours": 1,
-        "perturbations": 8,
-        "projector_width": 16,
-        **network,
-    }
     config = DynFocusConfig.from_sections(
-        Network(**settings),
+        Network(**NETWORK | network),
         text_config(len(tokenizer)),
         qformer,
         vision_width=WIDTH,

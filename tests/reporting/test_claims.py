@@ -1,18 +1,25 @@
 """Direction claims: paired over seeds, sweeps by their optimum."""
 
 import json
+from pathlib import Path
 
 import pytest
 from score_files import score_record
 
+from dynfocus.config import load_config
+from dynfocus.config.jobs import Jobs
 from dynfocus.reporting.claims import (
+    claim_evaluations,
+    claim_runs,
     judge_claim,
     judge_claims,
+    origin_of,
     paired_interval,
     prefer_more_seeds,
-    read_outcomes,
-    write_outcomes,
+    read_stored,
+    store_claims,
 )
+from dynfocus.reporting.reasons import reason_of
 from dynfocus.reporting.register import Claim, load_claims
 from dynfocus.reporting.results import Results
 
@@ -100,13 +107,68 @@ def test_all_claims_of_an_empty_root_are_not_attempted(tmp_path):
     assert {outcome.verdict for outcome in outcomes} == {"not attempted"}
 
 
+def jobs_of(root: Path, *overrides: str) -> Jobs:
+    settings = [f"root={root}", "items=[all]", "runs=[all]", "benchmarks=[all]", *overrides]
+    return Jobs.load(load_config([Path("config/mini.yaml")], settings))
+
+
 def test_stored_outcomes_with_more_seeds_are_shown(scores, tmp_path):
     root = scores(runs([50.0, 60.0, 70.0], [48.0, 58.1, 68.0]))
-    many = [judge_claim(Results(root, (0, 1, 2)), pair())]
-    one = [judge_claim(Results(root, (0,)), pair())]
-    write_outcomes(many, "mini", tmp_path / "claims.json")
-    assert prefer_more_seeds(one, read_outcomes(tmp_path / "claims.json", "mini")) == many
-    assert prefer_more_seeds(one, read_outcomes(tmp_path / "claims.json", "paper")) == one
+    file = tmp_path / "claims.json"
+    stored = store_claims(jobs_of(root), file)
+    assert read_stored(file, "mini") == stored and read_stored(file, "paper") is None
+    assert read_stored(tmp_path / "none.json", "mini") is None
+    name = "clustering.dpc_knn_over_kmeans.msvd"
+    one = [judge_claim(Results(root, (0,)), claim) for claim in load_claims() if claim.id == name]
+    (shown,) = prefer_more_seeds(one, stored)
+    assert (shown.verdict, shown.stored, shown.seeds) == ("replicates", True, [0, 1, 2])
+    (fresh,) = prefer_more_seeds(one, None)
+    assert (fresh.verdict, fresh.stored) == ("not attempted", False)
+
+
+def test_the_origin_of_stored_outcomes_says_when_settings_changed(tmp_path):
+    jobs = jobs_of(tmp_path)
+    stored = store_claims(jobs, tmp_path / "claims.json")
+    assert "seeds 0, 1, 2" in origin_of(stored, jobs) and "changed" not in origin_of(stored, jobs)
+    assert "changed since" in origin_of(stored, jobs_of(tmp_path, "instruction.learning_rate=0.5"))
+    assert "changed" not in origin_of(stored, jobs_of(tmp_path, "hardware.threads=2", "items=[table_7]"))
+
+
+def test_the_claims_target_needs_every_run_that_a_claim_names_on_three_seeds(tmp_path):
+    jobs = jobs_of(tmp_path)
+    named = {side.partition(":")[0] for claim in load_claims() if claim.kind == "pair"
+             for side in (claim.better, claim.worse)}  # fmt: skip
+    assert named <= set(claim_runs(jobs)) and "prototypes_80" in claim_runs(jobs)
+    assert {seed for _, seed in claim_evaluations(jobs)} == {0, 1, 2}
+    assert claim_runs(jobs_of(tmp_path, "runs=[dynfocus, blind]")) == ["dynfocus", "blind"]
+
+
+def test_every_claim_is_on_a_benchmark_that_both_its_runs_answer(tmp_path):
+    jobs = jobs_of(tmp_path)
+    shown = {run for run, _ in jobs.evaluations}
+    for claim in load_claims():
+        sides = (claim.better, claim.worse) if claim.kind == "pair" else (f"{claim.better}_20", f"{claim.better}_25")
+        for run in (side.partition(":")[0] for side in sides):
+            if run in jobs.experiments.runs:
+                assert run in shown, f"{claim.id}: no item scores {run}"
+                assert claim.benchmark in jobs.benchmarks(run), claim.id
+
+
+@pytest.mark.parametrize(
+    ("verdict", "better", "worse", "blind", "words"),
+    [
+        ("replicates", [3, 4, 5], [1, 2, 3], None, ""),
+        ("not attempted", [3, 4], [1, 2], None, "needs 3 seeds, has 2"),
+        ("within noise", [3, 1, 5], [1, 2, 3], None, "the sign changes between seeds (+2.0, −1.0, +2.0)"),
+        ("within noise", [3, 12, 5], [2, 2, 4], None, "too wide a spread for 3 seeds (+1.0, +10.0, +1.0)"),
+        ("within noise", [3, 4, 5], [3, 4, 5], None, "both sides score the same on every seed"),
+        ("differs", [1, 1, 1], [2, 2, 2.1], None, "the other side is ahead"),
+        ("differs", [1, 1, 1], [2, 2, 2.1], 20.0, "neither side is above the blind model (20.0)"),
+    ],
+)
+def test_every_claim_that_fails_has_a_line_on_why(verdict, better, worse, blind, words):
+    reason = reason_of(verdict, dict(enumerate(better)), dict(enumerate(worse)), blind, 3)
+    assert reason.startswith(words) and bool(reason) == bool(words) and "\n" not in reason
 
 
 def test_one_seed_has_the_interval_of_its_videos(scores):

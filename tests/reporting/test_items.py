@@ -15,7 +15,7 @@ from dynfocus.evaluation.questions import Question
 from dynfocus.reporting.breakdown import group_table
 from dynfocus.reporting.cases import converse
 from dynfocus.reporting.clip_similarity import question_and_answer, resize
-from dynfocus.reporting.hours import hours_table
+from dynfocus.reporting.hours import accuracy_table, hours_table
 from dynfocus.reporting.latency import latency_cell, latency_table, time_answers
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.settings import settings_table
@@ -92,6 +92,12 @@ def test_hours_are_the_sum_of_the_steps_and_their_ratio(tmp_path):
     assert rows["with / without"][2].paper == pytest.approx(33.10 / 25.48)
 
 
+def test_hours_stand_beside_what_they_buy(scores):
+    root = scores([score_record("msvd_qa", "two_token", 0, {"accuracy": 40.0})])
+    rows = texts(accuracy_table(session_of(root)))
+    assert rows["w/o DPE+CCE"][0].ours == 40.0 and rows["DynFocus"][0].gap
+
+
 def test_hours_without_a_log_are_gaps(tmp_path):
     assert all(cell.gap for cell in hours_table(session_of(tmp_path)).comparisons())
 
@@ -127,11 +133,23 @@ def test_best_setting_is_the_smallest_of_equals(scores):
 
     session = session_of(scores([record(5, 30.0), record(15, 45.0), record(55, 45.0)]))
     rows = texts(optimum_table(session))
-    assert (rows["long videos"][0].ours, rows["long videos"][0].paper) == (15, 60)
+    best = session.jobs.run("prototypes_15").network.event_prototypes
+    assert (rows["long videos"][0].ours, rows["long videos"][0].paper) == (best, 60)
     assert rows["short videos"][0].gap
-    sweep = texts(sweep_table(session, "prototypes", "L", "L"))
-    assert list(sweep) == ["5", "15", "25", "30", "40", "55", "60", "80"]
-    assert sweep["25"][2].gap and sweep["15"][2].ours == 45.0
+
+
+def test_a_sweep_shows_the_setting_that_ran_beside_the_paper_s(scores):
+    groups = {"duration": {"long": {"accuracy": 45.0}}}
+    root = scores([score_record("video_mme", "prototypes_15", 0, {"accuracy": 40.0}, groups)])
+    here = session_of(root, "network.event_prototypes=10")
+    rows = {tuple(row.labels): row.cells for row in sweep_table(here, "prototypes", "L", "L").rows}
+    settings = [(2, 5), (6, 15), (10, 25), (12, 30), (16, 40), (22, 55), (24, 60), (32, 80)]
+    assert list(rows) == [(str(own), str(paper)) for own, paper in settings]
+    assert rows["10", "25"][2].gap and rows["6", "15"][2].ours == 45.0
+    paper = sweep_table(session_of(root, profile="paper"), "prototypes", "L", "L")
+    assert [row.labels[0] for row in paper.rows] == [row.labels[1] for row in paper.rows] and not paper.notes
+    ratio = sweep_table(here, "ratio", "K/L", "K/L")
+    assert [row.labels for row in ratio.rows] == [[f"{share:g}"] * 2 for share in (0.2, 0.4, 0.6, 0.8, 1.0)]
 
 
 # Table 4 and Figures 1 and 2

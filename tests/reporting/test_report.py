@@ -5,11 +5,16 @@ import re
 from pathlib import Path
 
 import pytest
-from score_files import LOADED, score_record
+from score_files import LOADED, score_record, write_scores
 
 from dynfocus.config import load_config
+from dynfocus.provenance import content_hash, record
+from dynfocus.reporting import report
+from dynfocus.reporting.claims import store_claims
+from dynfocus.reporting.figures import curves
 from dynfocus.reporting.report import headline, render
 from dynfocus.reporting.session import Session
+from dynfocus.reporting.tables import Comparison, plain_table
 
 
 def config_of(root: Path, **changes):
@@ -24,6 +29,14 @@ def make_page(root: Path, **changes) -> str:
     session.save("table_5", "Clustering algorithms (Table 5)", [table, session.coverage("table_5")])
     render(config, root, root / "results/report.html")
     return (root / "results/report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def carried(monkeypatch, tmp_path_factory) -> Path:
+    """An empty folder in the place of the outcomes that the repository carries."""
+    folder = tmp_path_factory.mktemp("carried")
+    monkeypatch.setattr(report, "STORED_CLAIMS", folder)
+    return folder
 
 
 @pytest.fixture
@@ -84,6 +97,43 @@ def test_a_changed_score_changes_the_page(root):
     assert "31.5" in after
 
 
+def test_a_number_changed_by_hand_marks_its_record(root):
+    path = root / "results/scores/dynfocus/seed-0.json"
+    with record(path, command="score-answers", settings={}):
+        pass
+    assert "changed since it was made" not in make_page(root)
+    path.write_text(path.read_text().replace("47.25", "31.5"))
+    html = make_page(root)
+    assert "31.5" in html and f"changed since it was made: content is now {content_hash(path)[:12]}" in html
+
+
+def test_numbers_without_a_score_file_and_figures_lead_to_the_record_of_their_item(root):
+    config = config_of(root)
+    session = Session(config, root)
+    cell = Comparison(ours=1.5, unit="s")
+    table = plain_table("table_4", "Seconds per answer", ("Method",), ("MSVD-QA",), [(("DynFocus",), (cell,))])
+    figure = curves({"a": {1.0: (1.0, 0.5, 1.5)}}, "x", "y")
+    session.save("table_4", "Table 4", [table], {"main": (figure, "A figure.")})
+    notebook = session.layout.notebook("table_4", "ipynb")
+    notebook.parent.mkdir(parents=True)
+    notebook.write_text("{}")
+    with record(notebook, command="execute-notebook", settings={}):
+        pass
+    html = make_page(root)
+    place = "record-results-notebooks-table-4-ipynb"
+    assert f'<a class="ours" href="#{place}">1.5</a>' in html
+    assert f'A figure. <a href="#{place}">record</a>' in html
+    assert f'<details id="{place}">' in html
+
+
+def test_a_missing_result_file_leaves_a_marked_gap_and_no_crash(root):
+    make_page(root)
+    (root / "results/scores/dynfocus/seed-0.json").unlink()
+    html = make_page(root)
+    assert "47.2" not in html
+    assert 'title="missing: no scores of msvd_qa for dynfocus, seed 0"' in html
+
+
 def test_failures_and_contradictions_are_on_the_page(root):
     html = make_page(root)
     assert "38 of 40; 1 unparsed; 2 unjudged" in html
@@ -91,8 +141,21 @@ def test_failures_and_contradictions_are_on_the_page(root):
     assert "no results of flash_vstream and llama_vid" in html
 
 
+def test_outcomes_that_the_repository_carries_are_shown_in_a_report_of_one_seed(root, carried, tmp_path):
+    three = [
+        score_record("msvd_qa", run, seed, {"accuracy": value + seed})
+        for run, value in (("dynfocus", 50.0), ("blind", 20.0))
+        for seed in range(3)
+    ]
+    write_scores(tmp_path / "elsewhere", three)
+    store_claims(Session(config_of(tmp_path / "elsewhere"), tmp_path / "elsewhere").jobs, carried / "mini.json")
+    html = make_page(root)
+    assert "Stored outcomes: seeds 0, 1, 2" in html and "<b>+30.00</b>" in html
+    assert html.count('<span class="verdict replicates">replicates</span> <span class="paper">stored</span>') == 1
+
+
 def test_costs_come_from_the_timings(root):
-    folder = root / "results/timings/train_instruction/dynfocus"
+    folder = root / "logs/benchmarks/train_instruction/dynfocus"
     folder.mkdir(parents=True)
     (folder / "seed-0.tsv").write_text("s\th:m:s\tmax_rss\tcpu_time\n125.0\t0:02:05\t1500.5\tNA\n")
     html = make_page(root)
@@ -102,7 +165,7 @@ def test_costs_come_from_the_timings(root):
 def test_an_empty_root_renders(tmp_path):
     config = config_of(tmp_path)
     render(config, tmp_path, tmp_path / "results/report.html")
-    assert "No score file yet" in (tmp_path / "results/report.html").read_text(encoding="utf-8")
+    assert "Nothing made yet" in (tmp_path / "results/report.html").read_text(encoding="utf-8")
     assert headline(config, tmp_path).startswith("No scores yet")
 
 

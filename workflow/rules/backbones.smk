@@ -1,4 +1,4 @@
-# The three pretrained parts: trained here at mini scale, fetched at paper scale.
+# The three pretrained parts, trained here at mini scale, fetched at paper scale; and models to compare with.
 
 
 rule prepare_clip:
@@ -69,3 +69,24 @@ rule prepare_qformer:
         "Preparing the text encoder (Q-Former)"
     shell:
         "dynfocus prepare-qformer --config {params.config} 2>&1 | tee {log}"
+
+
+rule prepare_model:
+    output:
+        "<checkpoints>/models/{run}/manifest.json",
+    log:
+        "<logs>/prepare_model/{run}.log",
+    benchmark:
+        "<benchmarks>/prepare_model/{run}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=0,
+    params:
+        config=RESOLVED,
+        settings=model_settings,
+    message:
+        "Fetching the model of {wildcards.run}, which is not ours"
+    shell:
+        "dynfocus prepare-model --config {params.config} --run {wildcards.run} 2>&1 | tee {log}"

@@ -70,7 +70,7 @@ def features_of(shards):
 
 
 def checkpoints_of(pairs):
-    return manifests(JOBS.layout.instruction(run, seed) for run, seed in pairs)
+    return manifests(JOBS.checkpoint(run, seed) for run, seed in pairs)
 
 
 def scores_of(pairs):
@@ -106,8 +106,8 @@ def instruction_features(wildcards):
     return features_of(JOBS.training_shards(wildcards.run, "instruction"))
 
 
-def answer_checkpoint(wildcards):
-    return checkpoints_of([(JOBS.weights_run(wildcards.run), wildcards.seed)])
+def answering_model(wildcards):
+    return checkpoints_of([(wildcards.run, wildcards.seed)])
 
 
 def benchmark_data(wildcards):
@@ -158,6 +158,10 @@ def instruction_settings(wildcards):
 
 def answer_settings(wildcards):
     return JOBS.run_settings(wildcards.run, "answer_questions")
+
+
+def model_settings(wildcards):
+    return JOBS.run_settings(wildcards.run, "prepare_model")
 
 
 def judge_settings(wildcards):

@@ -3,7 +3,7 @@
 
 rule answer_questions:
     input:
-        checkpoint=answer_checkpoint,
+        model=answering_model,
         data=benchmark_data,
         features=benchmark_features,
     output:

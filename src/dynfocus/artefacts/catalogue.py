@@ -15,7 +15,7 @@ from typing import Literal
 from dynfocus.config.jobs import Jobs
 from dynfocus.config.slices import Slice
 
-Kind = Literal["data", "backbones", "features", "alignment", "checkpoints", "answers", "verdicts", "scores"]
+Kind = Literal["data", "backbones", "features", "alignment", "models", "checkpoints", "answers", "verdicts", "scores"]
 GROUPS = ("data", "backbones", "stage1", "checkpoints", "predictions", "results")
 REPORT = "results/report"
 REPLIES = "predictions/judge_replies"
@@ -61,6 +61,8 @@ def alignment(jobs: Jobs, run: str, seed: int) -> Artefact:
 
 def checkpoint(jobs: Jobs, run: str, seed: int) -> Artefact:
     """The checkpoint that `run` answers with."""
+    if jobs.foreign(run):
+        return Artefact("models", jobs.checkpoint(run, seed), jobs.run_settings(run, "prepare_model"))
     lender = jobs.weights_run(run)
     path, settings = jobs.layout.instruction(lender, seed), jobs.run_settings(lender, "train_instruction")
     return Artefact("checkpoints", path, settings, seed, f"checkpoints/{lender}-seed-{seed}")
@@ -98,6 +100,7 @@ def demanded(jobs: Jobs) -> list[Artefact]:
         dict.fromkeys(
             (jobs.weights_run(run), seed)
             for run, seed in [*jobs.evaluations, *(pair for item in jobs.items for pair in jobs.item_checkpoints(item))]
+            if not jobs.foreign(run)
         )
     )
     aligned = [(run, seed) for run, seed in trained if jobs.has_alignment(run)]
@@ -121,6 +124,7 @@ def demanded(jobs: Jobs) -> list[Artefact]:
         *(features(jobs, *shard) for shard in shards),
         *(alignment(jobs, run, seed) for run, seed in aligned),
         *(checkpoint(jobs, run, seed) for run, seed in trained),
+        *(checkpoint(jobs, run, seed) for run, seed in jobs.evaluations if jobs.foreign(run)),
         *(shard for run, seed in jobs.evaluations for shard in all_answers(jobs, run, seed)),
         *(verdicts(jobs, run, seed) for run, seed in jobs.evaluations),
         *(scores(jobs, run, seed) for run, seed in jobs.evaluations),

@@ -37,8 +37,8 @@ CHAIN: dict[StartFrom, tuple[Kind, ...]] = {
 """What decides the tables of a rung: its published settings must be the wanted ones, pulled or not."""
 USED: dict[StartFrom, tuple[Kind, ...]] = {
     "scratch": get_args(Kind),
-    "stage1": ("data", "backbones", "features", "alignment", "checkpoints", "answers", "verdicts", "scores"),
-    "checkpoints": ("data", "backbones", "features", "checkpoints", "answers", "verdicts", "scores"),
+    "stage1": ("data", "backbones", "features", "alignment", "models", "checkpoints", "answers", "verdicts", "scores"),
+    "checkpoints": ("data", "backbones", "features", "models", "checkpoints", "answers", "verdicts", "scores"),
     "predictions": ("data", "answers", "verdicts", "scores"),
     "scores": ("scores",),
 }
@@ -72,6 +72,7 @@ def _sets_with_features(jobs: Jobs, rung: StartFrom) -> set[str]:
     return answered | {
         dataset
         for run, _ in jobs.evaluations
+        if not jobs.foreign(run)
         for stage in stages
         for dataset, _, _ in jobs.training_shards(jobs.weights_run(run), stage)
     }

@@ -31,7 +31,7 @@ from dynfocus.world.text import LETTERS, Lesson, drill, primer, reading_lesson
 
 LESSONS = 3000
 """Films of the drills, of the primers and of the lessons; training passes over them as often as its steps need."""
-DRILL_END, PRIMER_END = 0.38, 0.62
+DRILL_END, PRIMER_END = 0.28, 0.42
 """Shares of the steps: at first drills and primers take turns, then come primers, then lessons in chat form."""
 SPECIAL = ("<unk>", "<s>", "</s>")
 

@@ -41,6 +41,11 @@ class Run(Section):
     weights: Name | None = Field(
         None, description="Run whose checkpoint answers; this run is not trained and differs in answering alone."
     )
+    model: str | None = Field(
+        None,
+        description="Hub id or folder of a video LLM of transformers (Video-LLaVA, LLaVA-NeXT-Video) that answers; "
+        "this run is not ours and not trained.",
+    )
     network: dict[str, Any] = Field({}, description="Differences in `network`.")
     alignment: dict[str, Any] = Field({}, description="Differences in `alignment`.")
     instruction: dict[str, Any] = Field({}, description="Differences in `instruction`.")
@@ -77,6 +82,10 @@ def load_experiments(file: Path, config: Config) -> Experiments:
         if run.weights is not None:
             require_known(f"{file}: runs.{name}.weights", [run.weights], experiments.runs, "run")
             check_weights(file, name, run, experiments.runs[run.weights])
+        if run.model is not None and (run.weights or run.network or run.alignment or run.instruction):
+            raise UserError(
+                f"{file}: runs.{name}: `model` names a finished model; remove weights, network, alignment, instruction"
+            )
         run_config(config, experiments, name)
     for name, item in experiments.tables.items():
         require_known(f"{file}: tables.{name}.runs", item.runs, experiments.runs, "run")

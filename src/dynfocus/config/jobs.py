@@ -68,8 +68,8 @@ class Jobs:
         """The trained (run, seed) pairs that an item reads; the first seed is enough."""
         if "checkpoints" not in self.item(item).reads:
             return []
-        seed = self.item_seeds(item)[0]
-        return list(dict.fromkeys((self.weights_run(run), seed) for run in self.item_runs(item)))
+        seed, ours = self.item_seeds(item)[0], [run for run in self.item_runs(item) if not self.foreign(run)]
+        return list(dict.fromkeys((self.weights_run(run), seed) for run in ours))
 
     def item_datasets(self, item: str) -> list[str]:
         """The training sets and benchmarks whose files an item reads."""
@@ -115,9 +115,20 @@ class Jobs:
         require_known("run", [run], self.experiments.runs, "run")
         return self.experiments.runs[run].weights or run
 
+    def foreign(self, run: str) -> str | None:
+        """Hub id or folder of the model of a run that is not ours."""
+        require_known("run", [run], self.experiments.runs, "run")
+        return self.experiments.runs[run].model
+
+    def checkpoint(self, run: str, seed: int) -> Path:
+        """The folder of the model that `run` answers with."""
+        if self.foreign(run):
+            return self.layout.model(run)
+        return self.layout.instruction(self.weights_run(run), seed)
+
     def has_alignment(self, run: str) -> bool:
         """A blind model has no connector to align, so it starts stage 2 from the backbones."""
-        return self.run(run).network.encoder != "blind"
+        return self.run(run).network.encoder != "blind" and not self.foreign(run)
 
     @cache  # noqa: B019 (one object per process)
     def alignment_key(self, run: str, seed: int) -> str:
@@ -161,8 +172,8 @@ class Jobs:
         return self._shards(getattr(self.run(run), stage).datasets)
 
     def benchmark_shards(self, run: str) -> list[tuple[str, int, int]]:
-        """(set, shard, number of shards) of the features that `run` answers from."""
-        return self._shards(self.benchmarks(run))
+        """(set, shard, number of shards) of the features that `run` answers from; a foreign model reads the videos."""
+        return [] if self.foreign(run) else self._shards(self.benchmarks(run))
 
     def _shards(self, datasets: Iterable[str]) -> list[tuple[str, int, int]]:
         total = self.config.feature_shards
@@ -185,8 +196,9 @@ class Jobs:
         return settings_of(self.config, step)
 
     def run_settings(self, run: str, step: str) -> Slice:
-        """The slice of a run's settings that `step` depends on."""
-        return settings_of(self.run(run), step)
+        """The slice of a run's settings that `step` depends on, with the name of a model that is not ours."""
+        name = self.foreign(run)
+        return settings_of(self.run(run), step) | ({"model": name} if name else {})
 
     def item_settings(self, item: str) -> Slice:
         """What the page of an item depends on besides the scores."""

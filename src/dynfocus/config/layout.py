@@ -53,6 +53,10 @@ class Layout:
     def instruction(self, run: str, seed: int) -> Path:
         return self.root / "checkpoints" / "instruction" / run / f"seed-{seed}"
 
+    def model(self, run: str) -> Path:
+        """The model of a run that is not ours."""
+        return self.root / "checkpoints" / "models" / run
+
     def answers(self, run: str, seed: int, shard: int, num_shards: int) -> Path:
         return self.results / "answers" / run / f"seed-{seed}" / f"shard-{shard}-of-{num_shards}.jsonl"
 

@@ -43,6 +43,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "prepare_llm": LLM,
     "prepare_qformer": QFORMER,
     "extract_features": FEATURES,
+    "prepare_model": (),
     "train_alignment": ALIGNMENT,
     "train_instruction": INSTRUCTION,
     "answer_questions": ANSWERS,

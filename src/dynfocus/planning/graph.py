@@ -34,8 +34,7 @@ def inputs(jobs: Jobs, step: Step) -> list[Step]:
             return [*_start(jobs, str(run), int(seed)), *_stage_data(jobs, str(run), "instruction")]
         case "answer_questions", (run, seed, _):
             sets = [Step("prepare_data", (name,)) for name in jobs.benchmarks(str(run))]
-            trained = Step("train_instruction", (jobs.weights_run(str(run)), seed))
-            return [trained, *sets, *_features(jobs.benchmark_shards(str(run)))]
+            return [_model(jobs, str(run), int(seed)), *sets, *_features(jobs.benchmark_shards(str(run)))]
         case "judge_answers", (run, seed):
             sets = [Step("prepare_data", (name,)) for name in jobs.benchmarks(str(run))]
             return [*_answers(jobs, str(run), int(seed)), *sets]
@@ -77,6 +76,8 @@ def output(jobs: Jobs, step: Step) -> Path:
             return layout.backbones / step.rule.removeprefix("prepare_") / MANIFEST
         case "extract_features", (dataset, shard):
             return _described(layout.feature_shard(str(dataset), int(shard), jobs.config.feature_shards))
+        case "prepare_model", (run,):
+            return layout.model(str(run)) / MANIFEST
         case "train_alignment", (key,):
             return layout.alignment(str(key)) / MANIFEST
         case "train_instruction", (run, seed):
@@ -112,6 +113,13 @@ def _start(jobs: Jobs, run: str, seed: int) -> list[Step]:
     if jobs.has_alignment(run):
         return [Step("train_alignment", (jobs.alignment_key(run, seed),))]
     return [Step("prepare_llm"), Step("prepare_qformer")]
+
+
+def _model(jobs: Jobs, run: str, seed: int) -> Step:
+    """The job that leaves the model that a run answers with."""
+    if jobs.foreign(run):
+        return Step("prepare_model", (run,))
+    return Step("train_instruction", (jobs.weights_run(run), seed))
 
 
 def _answers(jobs: Jobs, run: str, seed: int) -> list[Step]:

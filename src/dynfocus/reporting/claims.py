@@ -3,28 +3,36 @@
 A claim compares two runs (or two settings of a sweep) that share seed, data and questions, so the
 test is on the per-seed differences: mean, Student's t interval and two-sided p value. Fewer than
 three seeds give a difference but no verdict.
+
+    snakemake claims                    test them over the seeds of `claim_seeds`, hours in the mini profile
+    make claims                         the same, and keep the outcomes in docs/claims for every later report
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import BaseModel
 from scipy import stats
 
-from dynfocus.config.schema import Config
+from dynfocus.config.jobs import Jobs
+from dynfocus.config.slices import hash_of
 from dynfocus.evaluation.score import compare_runs, samples_file
+from dynfocus.provenance import git_commit
+from dynfocus.reporting.reasons import reason_of
 from dynfocus.reporting.register import Claim, load_claims
 from dynfocus.reporting.results import Measured, Results
 from dynfocus.reporting.verdicts import Verdict, judge_direction
 
 NEEDED_SEEDS = 3
+SWEEP_FIELDS = {"prototypes": "event_prototypes", "ratio": "selection_ratio"}
+"""Sweep -> the setting of `network` that its runs differ in."""
 SWEEP_UNITS = {"prototypes": 1.0, "ratio": 0.01}
-"""Sweep -> the setting that one unit in its run names stands for (`ratio_80` is K/L = 0.8)."""
+"""Sweep -> what one unit in its run names stands for (`ratio_80` is K/L = 0.8)."""
 
 
 class Outcome(BaseModel):
@@ -48,6 +56,18 @@ class Outcome(BaseModel):
     seeds: list[int] = []
     verdict: str = Verdict.NOT_ATTEMPTED.value
     reason: str = ""
+    stored: bool = False
+
+
+class Stored(BaseModel):
+    """What the `claims` target leaves: outcomes, and what they were made from."""
+
+    profile: str
+    seeds: list[int]
+    settings_hash: str
+    commit: str | None
+    finished: str
+    claims: list[Outcome]
 
 
 def paired_interval(differences: Sequence[float]) -> tuple[float, float, float, float]:
@@ -74,16 +94,16 @@ def values_by_seed(results: Results, run: str, benchmark: str, metric: str, grou
     return dict(zip(found.seeds, found.values, strict=True)) if isinstance(found, Measured) else {}
 
 
-def sweep_runs(results: Results, sweep: str) -> dict[float, str]:
-    """Setting -> run of a sweep, from the names of the runs that have results (`prototypes_25`, `ratio_80`)."""
+def sweep_runs(runs: Iterable[str], sweep: str) -> dict[float, str]:
+    """The paper's setting -> run of a sweep, from the names among `runs` (`prototypes_25`, `ratio_80`)."""
     pattern = re.compile(rf"{sweep}_(\d+)")
-    matches = ((pattern.fullmatch(run), run) for run in results.runs())
+    matches = ((pattern.fullmatch(run), run) for run in runs)
     return {int(match[1]) * SWEEP_UNITS[sweep]: run for match, run in matches if match}
 
 
 def best_setting(results: Results, claim: Claim, group: str) -> dict[int, float]:
-    """Per seed, the setting with the highest metric (the smallest of equals), where all settings have one."""
-    runs = sweep_runs(results, claim.better)
+    """Per seed, the paper's setting with the highest metric (the smallest of equals), where all have one."""
+    runs = sweep_runs(results.runs(), claim.better)
     curves = {
         setting: values_by_seed(results, run, claim.benchmark, claim.metric, group) for setting, run in runs.items()
     }
@@ -132,7 +152,7 @@ def judge_claim(results: Results, claim: Claim) -> Outcome:
     mean, low, high, p_value = paired_interval([better[seed] - worse[seed] for seed in seeds])
     bounded = math.isfinite(low)
     video_low, video_high = video_interval(results, claim, seeds[0])
-    reason = "" if len(seeds) >= NEEDED_SEEDS else f"needs {NEEDED_SEEDS} seeds, has {len(seeds)}"
+    verdict = judge_direction(low, high, len(seeds), NEEDED_SEEDS).value
     return outcome.model_copy(
         update={
             "better_value": math.fsum(better[seed] for seed in seeds) / len(seeds),
@@ -143,10 +163,18 @@ def judge_claim(results: Results, claim: Claim) -> Outcome:
             "p_value": p_value if bounded else None,
             "video_low": video_low,
             "video_high": video_high,
-            "verdict": judge_direction(low, high, len(seeds), NEEDED_SEEDS).value,
-            "reason": reason,
+            "verdict": verdict,
+            "reason": reason_of(verdict, better, worse, blind_value(results, claim), NEEDED_SEEDS),
         }
     )
+
+
+def blind_value(results: Results, claim: Claim) -> float | None:
+    """The metric of the model that sees nothing; None where there is none, or the claim is about something else."""
+    if claim.kind != "pair" or "blind" in (claim.better, claim.worse) or ":" in claim.better:
+        return None
+    found = results.get("blind", claim.benchmark, claim.metric, claim.group)
+    return found.value if isinstance(found, Measured) else None
 
 
 def judge_claims(results: Results, claims: Sequence[Claim] | None = None) -> list[Outcome]:
@@ -154,31 +182,63 @@ def judge_claims(results: Results, claims: Sequence[Claim] | None = None) -> lis
     return [judge_claim(results, claim) for claim in (load_claims() if claims is None else claims)]
 
 
-def write_outcomes(outcomes: Sequence[Outcome], profile: str, path: Path) -> None:
-    """Store tested claims, so that a later report with fewer seeds can show them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    record = {"profile": profile, "claims": [outcome.model_dump() for outcome in outcomes]}
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def claim_runs(jobs: Jobs) -> list[str]:
+    """The runs that claims compare and this configuration makes, each once, the lenders of weights left implicit."""
+    chosen, known = jobs.config.runs, jobs.experiments.runs
+    named: dict[str, None] = {}
+    for claim in load_claims():
+        if claim.kind == "pair":
+            named.update(dict.fromkeys(side.partition(":")[0] for side in (claim.better, claim.worse)))
+        else:
+            named.update(dict.fromkeys(sweep_runs(known, claim.better).values()))
+    return [run for run in named if run in known and ("all" in chosen or run in chosen)]
 
 
-def read_outcomes(path: Path, profile: str) -> dict[str, Outcome]:
-    """Stored outcomes by claim; empty when there is no file or it is of another profile."""
+def claim_evaluations(jobs: Jobs) -> list[tuple[str, int]]:
+    """The (run, seed) pairs whose scores the `claims` target tests; a run without benchmarks here has none."""
+    return [(run, seed) for run in claim_runs(jobs) if jobs.benchmarks(run) for seed in jobs.config.claim_seeds]
+
+
+def claim_settings(jobs: Jobs) -> dict:
+    """What stored outcomes depend on: training, answering and judging in this profile, and the register."""
+    slices = {step: jobs.settings(step) for step in ("answer_questions", "judge_answers")}
+    return {**slices, "claims": [claim.model_dump() for claim in load_claims()]}
+
+
+def store_claims(jobs: Jobs, out: Path) -> Stored:
+    """The `claims` target: test every claim on the seeds of `claim_seeds` and store the outcomes at `out`."""
+    config = jobs.config
+    results = Results(jobs.layout.root, tuple(config.claim_seeds), config.evaluation.judge.max_unjudged)
+    stored = Stored(
+        profile=config.profile,
+        seeds=config.claim_seeds,
+        settings_hash=hash_of(claim_settings(jobs)),
+        commit=git_commit(),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        claims=judge_claims(results),
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(stored.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return stored
+
+
+def read_stored(path: Path, profile: str) -> Stored | None:
+    """Stored outcomes of a profile; None when there is no file or it is of another profile."""
     if not path.exists():
-        return {}
-    record: Mapping = json.loads(path.read_text(encoding="utf-8"))
-    if record["profile"] != profile:
-        return {}
-    return {entry["id"]: Outcome.model_validate(entry) for entry in record["claims"]}
+        return None
+    stored = Stored.model_validate_json(path.read_text(encoding="utf-8"))
+    return stored if stored.profile == profile else None
 
 
-def prefer_more_seeds(fresh: Sequence[Outcome], stored: Mapping[str, Outcome]) -> list[Outcome]:
+def prefer_more_seeds(fresh: Sequence[Outcome], stored: Stored | None) -> list[Outcome]:
     """For every claim, the outcome over more seeds: tested now, or stored by the `claims` target."""
-    return [max(outcome, stored.get(outcome.id, outcome), key=lambda one: len(one.seeds)) for outcome in fresh]
+    kept = {outcome.id: outcome.model_copy(update={"stored": True}) for outcome in stored.claims} if stored else {}
+    return [max(outcome, kept.get(outcome.id, outcome), key=lambda one: len(one.seeds)) for outcome in fresh]
 
 
-def store_claims(config: Config, root: Path, out: Path) -> list[Outcome]:
-    """The `claims` target: test every claim on the profile's seeds and store the outcomes at `out`."""
-    results = Results(root, tuple(config.seeds), config.evaluation.judge.max_unjudged)
-    outcomes = judge_claims(results)
-    write_outcomes(outcomes, config.profile, out)
-    return outcomes
+def origin_of(stored: Stored, jobs: Jobs) -> str:
+    """Where stored outcomes come from, and whether the settings have changed since."""
+    code = f"code {stored.commit[:10]}" if stored.commit else "code of no commit"
+    made = f"Stored outcomes: seeds {', '.join(map(str, stored.seeds))}, {stored.finished[:10]}, {code}."
+    changed = stored.settings_hash != hash_of(claim_settings(jobs))
+    return f"{made} The settings of the profile have changed since." if changed else made

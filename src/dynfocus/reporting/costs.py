@@ -21,8 +21,8 @@ class JobCost:
 
 
 def read_costs(root: Path) -> list[JobCost]:
-    """Every `{root}/results/timings/{rule}/...tsv`, or `{rule}.tsv`; no folder gives no rows."""
-    folder = root / "results" / "timings"
+    """Every `{root}/logs/benchmarks/{rule}/...tsv`, or `{rule}.tsv`; no folder gives no rows."""
+    folder = root / "logs" / "benchmarks"
     costs = []
     for path in sorted(folder.rglob("*.tsv")):
         rule = path.relative_to(folder).parts[0].removesuffix(".tsv")

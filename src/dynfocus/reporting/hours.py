@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from dynfocus.reporting.costs import clock
 from dynfocus.reporting.register import Cell, cells_of
 from dynfocus.reporting.session import Session
-from dynfocus.reporting.tables import Comparison, Row, Table
+from dynfocus.reporting.tables import Comparison, Row, Table, own_cell, plain_table
 from dynfocus.reporting.verdicts import Verdict
 
 SECONDS_PER_HOUR = 3600.0
@@ -86,6 +86,16 @@ def ratio_cell(with_modules: Comparison | str, without: Comparison | str) -> Com
     if with_modules.ours is None or not without.ours:
         return Comparison(**fields, gap="missing: needs both rows")
     return Comparison(**fields, ours=with_modules.ours / without.ours, verdict=Verdict.OTHER_SCALE.value)
+
+
+def accuracy_table(session: Session) -> Table:
+    """What the hours buy: MSVD-QA accuracy of both models, of which the paper's Table 2 prints only the hours."""
+    results = session.results("table_2")
+    rows = [
+        ((session.experiments.runs[run].title,), (own_cell(results.get(run, "msvd_qa", "accuracy")),))
+        for run in session.experiments.tables["table_2"].runs
+    ]
+    return plain_table("table_2_accuracy", "What the hours buy", ("Model",), ("MSVD-QA Acc",), rows)
 
 
 def loss_figure(session: Session) -> Figure:

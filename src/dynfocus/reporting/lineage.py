@@ -1,7 +1,8 @@
-"""Provenance records of the report: every score file and, through the manifests, what it was made from.
+"""Provenance records of the report: scores, items, claims and, through the manifests, what they were made from.
 
 A score's manifest names the answers and verdicts, theirs the checkpoint and the data, the
-checkpoint's its features and backbones. Each artefact is one record; records link to each other.
+checkpoint's its features and backbones. Each artefact is one record; records link to each other. A
+file whose bytes are no longer those of its manifest is marked.
 """
 
 from __future__ import annotations
@@ -11,16 +12,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynfocus.provenance import manifest_path
+from dynfocus.provenance import content_hash, manifest_path
+
+LARGEST_CHECKED = 1 << 24
+"""Bytes of a file up to which the page compares its content with its manifest."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One artefact: its path as shown, its place on the page, a line about it, its inputs and its manifest."""
+    """One artefact: its path as shown, its place on the page, a line about it, its inputs and its manifest.
+
+    edited: what its content is now, where it is not what the manifest records.
+    """
 
     path: str
     anchor: str
     summary: str
+    edited: str
     inputs: tuple[tuple[str, str, str], ...]
     manifest: str
 
@@ -57,8 +65,22 @@ def lineage(files: Iterable[Path], root: Path) -> list[Record]:
             (shown(Path(source), root), str(content)[:12], anchor(shown(Path(source), root)) if source in known else "")
             for source, content in inputs.items()
         )
-        records[name] = Record(name, anchor(name), summary(manifest), links, text(manifest, path))
+        records[name] = Record(
+            name, anchor(name), summary(manifest), edited(manifest, path), links, text(manifest, path)
+        )
     return list(records.values())
+
+
+def edited(manifest: dict | None, path: Path) -> str:
+    """The first digits of a file's content hash where the manifest records another; empty where equal or unchecked.
+
+    Folders and large files are checked by the steps that read them.
+    """
+    recorded = (manifest or {}).get("content")
+    if recorded is None or not path.is_file() or path.stat().st_size > LARGEST_CHECKED:
+        return ""
+    now = content_hash(path)
+    return "" if now == recorded else now[:12]
 
 
 def read(path: Path) -> dict | None:

@@ -31,15 +31,15 @@ def style() -> Markup:
     return Markup((files(__package__) / "templates" / "style.css").read_text(encoding="utf-8"))
 
 
-def table_html(table: Table, link: Callable[[str], str]) -> Markup:
-    """A table; `link` turns the score file behind a cell into an address."""
-    return Markup(environment().get_template("macros.html.j2").module.table_html(table, link))
+def table_html(table: Table, link: Callable[[str], str], made: str = "") -> Markup:
+    """A table; `link` turns the score file behind a cell into an address, `made` is that of all other numbers."""
+    return Markup(environment().get_template("macros.html.j2").module.table_html(table, link, made))
 
 
-def figures_html(item: SavedItem, results: Path) -> Markup:
-    """The figures of an item, embedded, with links to the PDF and PNG files, and its notes."""
+def figures_html(item: SavedItem, results: Path, made: str = "") -> Markup:
+    """The figures of an item, embedded, and its notes; `made` is the address of the record of how they were made."""
     figures = [(figure, embedded_image(results / "figures" / f"{figure.stem}.svg")) for figure in item.figures]
-    return Markup(environment().get_template("macros.html.j2").module.figures_html(figures, item.notes))
+    return Markup(environment().get_template("macros.html.j2").module.figures_html(figures, item.notes, made))
 
 
 def page(template: str, **values: object) -> str:

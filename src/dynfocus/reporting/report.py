@@ -15,10 +15,10 @@ from markupsafe import Markup
 from dynfocus import __version__
 from dynfocus.config.schema import Config
 from dynfocus.reporting import lint
-from dynfocus.reporting.claims import Outcome, judge_claims, prefer_more_seeds, read_outcomes
+from dynfocus.reporting.claims import Outcome, Stored, judge_claims, origin_of, prefer_more_seeds, read_stored
 from dynfocus.reporting.costs import costs_table, read_costs
 from dynfocus.reporting.headline import headline, headline_table
-from dynfocus.reporting.lineage import anchor, lineage, score_files
+from dynfocus.reporting.lineage import anchor, lineage, score_files, shown
 from dynfocus.reporting.page import figures_html, page, table_html
 from dynfocus.reporting.register import load_cells, load_deviations
 from dynfocus.reporting.results import Results
@@ -26,7 +26,7 @@ from dynfocus.reporting.session import SavedItem, Session
 from dynfocus.reporting.tables import Table, coverage_table
 from dynfocus.reporting.verdicts import Verdict, scale_obstacle
 
-STORED_CLAIMS = Path("results") / "claims"
+STORED_CLAIMS = Path("docs") / "claims"
 """Outcomes of the `claims` target that travel with the repository, one file a profile."""
 
 
@@ -46,7 +46,10 @@ def render(config: Config, root: Path, out: Path) -> None:
     session = Session(config, root)
     results = session.results()
     obstacle = scale_obstacle(config)
-    outcomes = claim_outcomes(session)
+    stored = stored_claims(session)
+    items = selected_items(session)
+    made = [*(session.layout.notebook(name, "ipynb") for name in items), session.layout.claims]
+    outcomes = prefer_more_seeds(judge_claims(results), stored)
     findings = lint.run()
     html = page(
         "report.html.j2",
@@ -56,16 +59,18 @@ def render(config: Config, root: Path, out: Path) -> None:
         obstacle=obstacle,
         record_link=record_link,
         headline=table_html(headline_table(config, root), record_link),
-        sections=[section(session, name) for name in selected_items(session)],
+        sections=[section(session, name) for name in items],
         cells=len(load_cells()),
         outcomes=outcomes,
         verdicts=count_verdicts(outcomes),
+        stored=origin_of(stored, session.jobs) if stored and any(one.stored for one in outcomes) else "",
+        claims_record=record_link(shown(session.layout.claims, root)) if session.layout.claims.exists() else "",
         findings=[finding for finding in findings if finding.outcome != "ok"],
         checks=[finding for finding in findings if finding.outcome == "ok"],
         deviations=load_deviations(),
         coverage=table_html(all_coverage(session, results), record_link),
         costs=table_html(costs_table(read_costs(root)), record_link),
-        records=lineage(score_files(root), root),
+        records=lineage([*score_files(root), *(path for path in made if path.exists())], root),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(html, encoding="utf-8")
@@ -90,29 +95,30 @@ def section(session: Session, name: str) -> Section:
     if not path.exists():
         return Section(name, title, Markup())
     item = SavedItem.model_validate_json(path.read_text(encoding="utf-8"))
-    parts = [item_table(table) for table in item.tables]
-    body = Markup("\n").join([*parts, figures_html(item, folder)])
+    notebook = session.layout.notebook(name, "ipynb")
+    made = record_link(shown(notebook, session.root)) if notebook.exists() else ""
+    parts = [item_table(table, made) for table in item.tables]
+    body = Markup("\n").join([*parts, figures_html(item, folder, made)])
     files = [f"tables/{name}{suffix}" for suffix in (".csv", ".md", ".tex")]
     files += [f"figures/{figure.stem}{suffix}" for figure in item.figures for suffix in (".pdf", ".png")]
     files += [f"notebooks/{name}.html"]
-    shown = dict.fromkeys(cell.record for table in item.tables for cell in table.comparisons() if cell.record)
-    return Section(name, title, body, tuple(file for file in files if (folder / file).exists()), tuple(shown))
+    records = dict.fromkeys(cell.record for table in item.tables for cell in table.comparisons() if cell.record)
+    return Section(name, title, body, tuple(file for file in files if (folder / file).exists()), tuple(records))
 
 
-def item_table(table: Table) -> Markup:
+def item_table(table: Table, made: str) -> Markup:
     """A table of an item; coverage is folded away."""
-    html = table_html(table, record_link)
+    html = table_html(table, record_link, made)
     if not table.id.endswith("_coverage"):
         return html
     return Markup("<details><summary>Coverage and failures</summary>{}</details>").format(html)
 
 
-def claim_outcomes(session: Session) -> list[Outcome]:
-    """Claims tested on the scores at hand, or as the `claims` target stored them where that had more seeds."""
-    stored = {}
-    for path in (STORED_CLAIMS / f"{session.config.profile}.json", session.layout.results / "claims.json"):
-        stored |= read_outcomes(path, session.config.profile)
-    return prefer_more_seeds(judge_claims(session.results()), stored)
+def stored_claims(session: Session) -> Stored | None:
+    """What the `claims` target left here, or else what the repository carries for the profile; None where neither."""
+    profile = session.config.profile
+    here = read_stored(session.layout.claims, profile)
+    return here or read_stored(STORED_CLAIMS / f"{profile}.json", profile)
 
 
 def count_verdicts(outcomes: list[Outcome]) -> dict[str, int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from matplotlib.figure import Figure
 
-from dynfocus.reporting.claims import SWEEP_UNITS
+from dynfocus.reporting.claims import SWEEP_FIELDS, sweep_runs
 from dynfocus.reporting.register import cells_of
 from dynfocus.reporting.results import Measured, Results
 from dynfocus.reporting.session import Session
@@ -16,30 +18,48 @@ BENCHMARK = "video_mme"
 DURATIONS = ("short", "medium", "long")
 
 
-def sweep_settings(session: Session, sweep: str) -> dict[float, str]:
-    """Setting -> run, from the item's runs (`prototypes_25` is L = 25, `ratio_80` is K/L = 0.8), in order."""
-    runs = [run for run in session.experiments.tables[ITEM].runs if run.rpartition("_")[0] == sweep]
-    return dict(sorted((int(run.rpartition("_")[2]) * SWEEP_UNITS[sweep], run) for run in runs))
+@dataclass(frozen=True)
+class Point:
+    """A run of a sweep: the setting that it answers with here, and the paper's."""
+
+    run: str
+    here: float
+    paper: float
+
+
+def sweep_points(session: Session, sweep: str) -> list[Point]:
+    """The item's runs of a sweep, in the order of the setting; `prototypes_25` has the paper's L = 25."""
+    paper = sweep_runs(session.experiments.tables[ITEM].runs, sweep)
+    points = [
+        Point(run, getattr(session.jobs.run(run).network, SWEEP_FIELDS[sweep]), setting)
+        for setting, run in paper.items()
+    ]
+    return sorted(points, key=lambda point: point.paper)
 
 
 def sweep_table(session: Session, sweep: str, head: str, title: str) -> Table:
     """A row per setting, a column per duration and one for all videos."""
-    results = session.results(ITEM)
+    results, points = session.results(ITEM), sweep_points(session, sweep)
     groups = [*(f"duration={duration}" for duration in DURATIONS), ""]
     rows = [
-        ((f"{setting:g}",), [own_cell(results.get(run, BENCHMARK, "accuracy", group)) for group in groups])
-        for setting, run in sweep_settings(session, sweep).items()
+        (
+            (f"{point.here:g}", f"{point.paper:g}"),
+            [own_cell(results.get(point.run, BENCHMARK, "accuracy", group)) for group in groups],
+        )
+        for point in points
     ]
-    return plain_table(f"{ITEM}_{sweep}", title, (head,), (*DURATIONS, "all"), rows)
+    scaled = any(point.here != point.paper for point in points)
+    notes = [f"{head} is the paper's, scaled by this profile's default over the paper's."] if scaled else []
+    heads = (f"{head} here", f"{head} of the paper")
+    return plain_table(f"{ITEM}_{sweep}", title, heads, (*DURATIONS, "all"), rows, notes=notes)
 
 
 def sweep_curves(session: Session, sweep: str) -> dict[str, dict[float, tuple[float, float, float]]]:
     """Duration -> setting -> (accuracy, low, high); settings without a result are left out."""
-    results, settings = session.results(ITEM), sweep_settings(session, sweep)
+    results, points = session.results(ITEM), sweep_points(session, sweep)
     found = {
         duration: {
-            setting: results.get(run, BENCHMARK, "accuracy", f"duration={duration}")
-            for setting, run in settings.items()
+            point.here: results.get(point.run, BENCHMARK, "accuracy", f"duration={duration}") for point in points
         }
         for duration in DURATIONS
     }
@@ -64,7 +84,7 @@ def optimum_table(session: Session) -> Table:
     printed = {cell.group.partition("=")[2]: cell.number for cell in cells_of("b_7") if cell.group}
     rows = []
     for duration in DURATIONS:
-        best = {sweep: best_cell(session, sweep, duration) for sweep in SWEEP_UNITS}
+        best = {sweep: best_cell(session, sweep, duration) for sweep in SWEEP_FIELDS}
         paper = printed[duration]
         text = "" if paper is None else f"{paper:g}"
         verdict = Verdict.OTHER_SCALE if session.scale.obstacle else Verdict.NOT_ATTEMPTED
@@ -88,7 +108,8 @@ def best_cell(session: Session, sweep: str, duration: str) -> Comparison:
             unit="count", decimals=decimals, gap=f"missing: no {sweep} run has scores of {duration} videos"
         )
     best = max(sorted(curve), key=lambda setting: curve[setting][0])
-    record = record_of(session.results(ITEM), sweep_settings(session, sweep)[best])
+    run = next(point.run for point in sweep_points(session, sweep) if point.here == best)
+    record = record_of(session.results(ITEM), run)
     seeds = len(session.seeds(ITEM))
     return Comparison(ours=best, unit="count", decimals=decimals, record=record, seeds=seeds)
 

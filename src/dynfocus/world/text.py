@@ -144,14 +144,14 @@ def mixed_rounds(film: Film, rng: random.Random, count: int, kinds: tuple[str, .
 
 
 def reading_lesson(seed: int, rounds: int = 6) -> Lesson:
-    """A lesson as the training stages have it: a caption, or a talk of open questions and one round of another style."""
+    """A lesson as the training stages have it: a caption, or a talk of open questions, two of them in another style."""
     rng = random.Random(f"lesson-{seed}")
     film = make_film(seed, rng.choice((1, 1, 1, 2)))
     if rng.random() < CAPTION_SHARE:
         return Lesson(sketch(film, rng), caption(film))
-    first, *others = every_question(film)
-    (special,) = rng.choices((choice_round, yes_no_round, None), weights=(6, 1, 1))
-    pairs = [special(first, rng) if special else describe_round(film, rng)]
-    pairs += [open_round(qa, rng) for qa in others[: rounds - 1]]
+    (second,) = rng.choices((choice_round, yes_no_round, None), weights=(4, 1, 1))
+    styles = [choice_round, second, *[open_round] * (rounds - 2)]
+    asked = zip(styles, every_question(film), strict=False)
+    pairs = [style(qa, rng) if style else describe_round(film, rng) for style, qa in asked]
     rng.shuffle(pairs)
     return Lesson(sketch(film, rng), chat(f"{SYSTEM} ", pairs))

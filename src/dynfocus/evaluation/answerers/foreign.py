@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from dynfocus.errors import UserError
 from dynfocus.evaluation.answer import Request, VideoProblem
@@ -34,6 +34,20 @@ FORMS = {
     "video_llava": Form("USER: <video>\n{question} ASSISTANT:", 8),
     "llava_next_video": Form("USER: <video>\n{question} ASSISTANT:", 32),
 }
+
+
+def fetch(name: str, out: Path) -> None:
+    """Leave the model and the processor of a hub id or folder in `out`; UserError where it cannot be evaluated."""
+    try:
+        kind = AutoConfig.from_pretrained(name).model_type
+        if kind not in FORMS:
+            raise UserError(f"{name}: model type {kind} cannot be evaluated; known are {', '.join(FORMS)}")
+        model = AutoModelForImageTextToText.from_pretrained(name, dtype="auto")
+        processor = AutoProcessor.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{name}: cannot be loaded: {str(error).splitlines()[0]}") from error
+    model.save_pretrained(out)
+    processor.save_pretrained(out)
 
 
 class ForeignAnswerer:

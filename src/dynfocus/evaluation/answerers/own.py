@@ -10,24 +10,26 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
+from dynfocus.config.schema import WEIGHTLESS
 from dynfocus.errors import UserError
 from dynfocus.evaluation.answer import Request, VideoProblem
 from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generation_config, seed_sampling
 from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Question
 from dynfocus.features import FeatureStore
-from dynfocus.network import DynFocusProcessor
+from dynfocus.network import DynFocusConfig, DynFocusProcessor
 from dynfocus.training.templates import evaluation_prompt
 
 if TYPE_CHECKING:
-    from dynfocus.config.schema import Config, Evaluation
+    from dynfocus.config.schema import Config, Evaluation, Network
 
 
 class OwnModel:
-    """A checkpoint of stage 2 behind the `vicuna_v1` template."""
+    """A checkpoint of stage 2 behind the `vicuna_v1` template, with the answering settings of `network` if given."""
 
-    def __init__(self, checkpoint: Path, device: torch.device, dtype: torch.dtype):
-        self._model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=dtype).to(device).eval()
+    def __init__(self, checkpoint: Path, device: torch.device, dtype: torch.dtype, network: Network | None = None):
+        settings = answering_config(checkpoint, network)
+        self._model = AutoModelForCausalLM.from_pretrained(checkpoint, config=settings, dtype=dtype).to(device).eval()
         self._processor = DynFocusProcessor.from_pretrained(checkpoint)
         self._processor.config = self._model.config
 
@@ -63,7 +65,7 @@ class OwnAnswerer:
 
     def __init__(self, config: Config, checkpoint: Path, data_dir: Path, features_dir: Path, seed: int):
         torch.set_num_threads(config.hardware.threads)
-        self._model = OwnModel(checkpoint, device_of(config), dtype_of(config))
+        self._model = OwnModel(checkpoint, device_of(config), dtype_of(config), config.network)
         self._evaluation = config.evaluation
         self._seed = seed
         self._data_dir, self._features_dir = data_dir, features_dir
@@ -93,6 +95,14 @@ class OwnAnswerer:
             [place[request.question.video] for request in requests],
             self._evaluation,
         )
+
+
+def answering_config(checkpoint: Path, network: Network | None) -> DynFocusConfig:
+    """A checkpoint's configuration, with L, K/L and all else that no weight depends on as `network` says."""
+    config = DynFocusConfig.from_pretrained(checkpoint)
+    for name in WEIGHTLESS if network is not None else ():
+        setattr(config, name, getattr(network, name))
+    return config
 
 
 def open_store(features_dir: Path, data_set: str) -> FeatureStore:

@@ -1,0 +1,60 @@
+"""A video in a conversation: sampled frames, what the visual encoder sees in them, and the pictures to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from dynfocus.backbones import clip
+from dynfocus.config.schema import Video
+from dynfocus.features import fit
+from dynfocus.video import frame_rate, sample_frames
+
+THUMBNAIL = (112, 84)
+"""Largest width and height of a frame on the page, in pixels."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """A video of T sampled frames.
+
+    seconds (T,): when each frame is shown; features (T, N, d); thumbnails: T JPEG files.
+    """
+
+    name: str
+    seconds: NDArray[np.floating]
+    features: torch.Tensor
+    thumbnails: tuple[bytes, ...]
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+
+def open_film(
+    path: Path, sampling: Video, see: Callable[[torch.Tensor], torch.Tensor], name: str | None = None
+) -> Film:
+    """Decode and encode a video; `see` turns normalised pixels (1, T, 3, S, S) into features (1, T, N, d).
+
+    Frames are sampled and fitted as in feature extraction. Raises UserError for a file that is no readable video.
+    """
+    frames, indices = sample_frames(path, sampling)
+    pixels = np.stack([fit(Image.fromarray(frame), sampling.image_size) for frame in frames])
+    with torch.inference_mode():
+        features = see(clip.normalize(pixels)[None])[0].cpu()
+    return Film(name or path.name, indices / frame_rate(path), features, tuple(map(thumbnail, frames)))
+
+
+def thumbnail(frame: NDArray[np.uint8]) -> bytes:
+    """A frame (H, W, 3) as a small JPEG."""
+    image = Image.fromarray(frame)
+    image.thumbnail(THUMBNAIL)
+    stored = BytesIO()
+    image.save(stored, "JPEG", quality=85)
+    return stored.getvalue()

@@ -1,0 +1,150 @@
+"""A trained checkpoint in a conversation: replies to several questions on one film, and what it looked at.
+
+model = ChatModel(checkpoint, clip_folder, config)
+film = model.open(Path("film.mp4"))
+turn = model.ask(film, [], "What is the ball doing?")
+turn.reply, turn.look.cones, turn.look.tokens_per_frame
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from dynfocus.backbones import clip
+from dynfocus.chat.film import Film, open_film
+from dynfocus.config.schema import Config
+from dynfocus.datasets.records import IMAGE_TOKEN
+from dynfocus.errors import UserError
+from dynfocus.evaluation.answerers import model_type
+from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generation_config
+from dynfocus.network import DynFocusProcessor
+from dynfocus.network.vision import load_vision_tower
+from dynfocus.training.templates import SYSTEM, encoder_prompt
+
+Exchange = tuple[str, str]
+"""A question and the reply to it."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the frames of a film became tokens under one question; lists over T frames or L event prototypes.
+
+    Without dynamic selection (another encoder) only `tokens` is known and the lists are empty.
+    """
+
+    tokens: int
+    cones: list[bool]
+    tokens_per_frame: list[int]
+    prototype_of_frame: list[int]
+    prototype_frames: list[int]
+    scores: list[float]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question, the reply, the frames behind it, and the seconds it took."""
+
+    question: str
+    reply: str
+    look: Look
+    seconds: float
+    forgotten: int
+    """Earlier exchanges left out because the language model's context is full."""
+
+
+class ChatModel:
+    """A stage-2 checkpoint with its visual encoder; every reply is greedy unless a temperature is set."""
+
+    def __init__(self, checkpoint: Path, clip_folder: Path, config: Config):
+        """Raises UserError where the checkpoint is none of ours or the visual encoder is missing."""
+        kind = model_type(checkpoint)
+        if kind != "dynfocus":
+            raise UserError(f"{checkpoint}: model type {kind}; the chat takes checkpoints of this project")
+        torch.set_num_threads(config.hardware.threads)
+        self._device = device_of(config)
+        model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=dtype_of(config))
+        self._model = model.to(self._device).eval()
+        self._processor = DynFocusProcessor.from_pretrained(checkpoint)
+        self._processor.config = self._model.config
+        tower = self._model.vision_tower
+        if tower is None:
+            tower = load_vision_tower(clip.load(clip_folder).visual, config.backbones.clip.layer).to(self._device)
+        self._tower = tower
+        self._video, self._evaluation = config.video, config.evaluation
+
+    def open(self, path: Path, name: str | None = None) -> Film:
+        """A video, decoded and seen once for all questions. Raises UserError for what is no readable video."""
+        return open_film(path, self._video, lambda pixels: self._tower.videos(pixels.to(self._device)), name)
+
+    @torch.inference_mode()
+    def ask(self, film: Film, history: Sequence[Exchange], question: str) -> Turn:
+        """The reply to a question after the exchanges so far. Raises UserError for a blank question."""
+        question = encoder_prompt(question)
+        if not question:
+            raise UserError("question: it is empty; ask something about the video")
+        started = time.perf_counter()
+        kept = self._fitting(film, list(history), question)
+        tokenizer = self._processor.tokenizer
+        asked = [encoder_prompt(past) for past, _ in kept] + [question]
+        batch = self._processor(
+            text=[conversation_prompt(kept, question, tokenizer.eos_token)],
+            prompts=[asked],
+            video_features=[film.features.to(self._model.dtype)],
+        ).to(self._device)
+        generation = generation_config(self._evaluation, tokenizer, [self._processor.image_token_id])
+        produced = self._model.generate(**batch, generation_config=generation)
+        reply = tokenizer.decode(produced[0, batch["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+        look = self._look(film, question)
+        return Turn(question, reply, look, time.perf_counter() - started, len(history) - len(kept))
+
+    def _fitting(self, film: Film, history: list[Exchange], question: str) -> list[Exchange]:
+        """The latest exchanges that leave room for the reply; each repeats the tokens of the film."""
+        room = getattr(self._model.config.text_config, "max_position_embeddings", None)
+        if room is None:
+            return history
+        visual = self._model.num_visual_tokens(len(film))
+        tokenizer = self._processor.tokenizer
+        while True:
+            text = conversation_prompt(history, question, tokenizer.eos_token)
+            slots = len(history) + 1
+            needed = len(tokenizer(text).input_ids) + slots * (visual - 1) + self._evaluation.max_new_tokens
+            if needed <= room or not history:
+                break
+            history = history[1:]
+        if needed > room:
+            raise UserError(
+                f"{film.name}: {len(film)} frames are {visual} tokens, more than the language model's context of "
+                f"{room} leaves room for; cut the video, or lower video.fps"
+            )
+        return history
+
+    def _look(self, film: Film, question: str) -> Look:
+        tokens = self._model.num_visual_tokens(len(film))
+        if self._model.config.encoder != "dynfocus":
+            return Look(tokens, [], [], [], [], [])
+        prompt = self._processor.encode_prompts([question])
+        made = self._model.explain(
+            film.features.to(self._device, self._model.dtype),
+            prompt["prompt_input_ids"].to(self._device),
+            prompt["prompt_attention_mask"].to(self._device),
+        )
+        return Look(
+            tokens,
+            made.cones.tolist(),
+            made.tokens_per_frame.tolist(),
+            made.prototype_of_frame.tolist(),
+            made.prototype_frames.tolist(),
+            [round(score, 4) for score in made.scores.tolist()],
+        )
+
+
+def conversation_prompt(history: Sequence[Exchange], question: str, end: str) -> str:
+    """The exchanges so far and an open round, in the form of stage 2: every round has its own media token."""
+    past = "".join(f"USER: {IMAGE_TOKEN}\n{encoder_prompt(asked)} ASSISTANT: {reply}{end}" for asked, reply in history)
+    return f"{SYSTEM} {past}USER: {IMAGE_TOKEN}\n{question} ASSISTANT:"

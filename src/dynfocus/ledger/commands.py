@@ -1,0 +1,108 @@
+"""The commands about data: datasets, verify-data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dynfocus.artefacts.catalogue import Artefact
+from dynfocus.config.experiments import require_known
+from dynfocus.config.jobs import Jobs
+from dynfocus.config.schema import DATASETS
+from dynfocus.locking import only_one
+from dynfocus.options import DEFAULT_CONFIG, NO_OVERRIDES, ConfigFiles, Dataset, Overrides, load_jobs
+from dynfocus.provenance import record
+
+app = typer.Typer()
+
+MEDIA = ("*/*",)
+"""Media count by the record of their download, `source.json`: hashing terabytes again would say nothing more."""
+
+
+def fetch_set(jobs: Jobs, name: str, made: Artefact) -> None:
+    """Download one real set and write its manifest.
+
+    Raises:
+        UserError: something that a person has to get is missing, or a download failed.
+    """
+    from dynfocus.ledger.entries import entry_of, load_ledger
+    from dynfocus.ledger.pins import read_pins
+    from dynfocus.ledger.prepare import prepare
+
+    file = Path(jobs.config.ledger)
+    entry = entry_of(load_ledger(file), name, file)
+    pins = read_pins(file, made.path)
+    with only_one(jobs.layout.lock("data", name), f"prepare-data of {name}"):
+        prepare(name, entry, pins, made.path)
+        with record(
+            made.path,
+            command="prepare-data",
+            settings=made.settings,
+            modules=["dynfocus.ledger"],
+            seed=made.seed,
+            apart=MEDIA,
+        ):
+            print(f"{name}: complete in {made.path}")
+
+
+def require_readable(report: Path, least: float) -> None:
+    """Raise UserError where the coverage report of a set says that less than `least` of its media can be read."""
+    from dynfocus.ledger.coverage import require
+
+    require(report, least)
+
+
+@app.command()
+def datasets(
+    config: ConfigFiles = DEFAULT_CONFIG,
+    overrides: Overrides = NO_OVERRIDES,
+    dataset: Annotated[str, typer.Option("--dataset", help="Only this set, with what to do for it.")] = "",
+    pin: Annotated[
+        bool, typer.Option("--pin", help="Record commits and checksums of what was downloaded beside the ledger.")
+    ] = False,
+) -> None:
+    """Show the ledger: every real training set and benchmark, its source, licence, status and size.
+
+    Example: dynfocus datasets --config config/paper.yaml
+    """
+    from rich import print as show
+
+    from dynfocus.ledger.entries import entry_of, load_ledger
+    from dynfocus.ledger.pins import lock_file, read_pins, write_lock
+    from dynfocus.ledger.prepare import instructions
+    from dynfocus.ledger.table import table
+
+    jobs = load_jobs(config, overrides)
+    file, data = Path(jobs.config.ledger), jobs.layout.data
+    ledger = load_ledger(file)
+    if pin:
+        found = write_lock(file, data, list(ledger.sets))
+        print(f"{lock_file(file)}: {', '.join(found) or 'nothing was downloaded yet'}")
+    elif dataset:
+        require_known("--dataset", [dataset], DATASETS, "training set or benchmark")
+        entry = entry_of(ledger, dataset, file)
+        print(instructions(dataset, entry, entry.parts, data / dataset))
+        print(f"  Mini world: {entry.mini}" + (f"\n  Note: {entry.note}" if entry.note else ""))
+    else:
+        show(table(ledger, read_pins(file), data if jobs.config.datasets == "ledger" else None))
+
+
+@app.command()
+def verify_data(
+    dataset: Dataset,
+    config: ConfigFiles = DEFAULT_CONFIG,
+    overrides: Overrides = NO_OVERRIDES,
+) -> None:
+    """Open every video and image of a set and count what cannot be read, by kind.
+
+    Example: dynfocus verify-data --dataset msvd_qa
+    """
+    from dynfocus.ledger.coverage import inspect, summary, threads_for, write_report
+
+    jobs = load_jobs(config, overrides)
+    require_known("--dataset", [dataset], DATASETS, "training set or benchmark")
+    report = inspect(dataset, jobs.layout.data / dataset, threads_for(jobs.config.hardware.threads))
+    write_report(report, jobs.layout.coverage(dataset))
+    print(summary(report))

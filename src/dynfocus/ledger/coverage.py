@@ -1,0 +1,154 @@
+"""Every video and image of a set opened, and the failures counted by kind.
+
+A video counts as readable when all of its packets can be walked and its first and last frame decode; an image when all
+of it decodes. The report names each failure, so that a set can be completed; nothing is skipped without being counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+from rich.progress import Progress
+
+from dynfocus.datasets.media import IMAGE_SUFFIXES, locate
+from dynfocus.datasets.records import media_path
+from dynfocus.datasets.registry import TRAINING_SETS, load_records
+from dynfocus.errors import MediumError, UserError
+from dynfocus.ledger.pins import write_json
+from dynfocus.video import frame_count, read_frames
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A medium that cannot be used, and why."""
+
+    medium: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Readable media and samples of a set; a sample without a medium is readable."""
+
+    set: str
+    media: int
+    readable_media: int
+    samples: int
+    readable_samples: int
+    failures: dict[str, int]
+    faults: list[Fault]
+
+    @property
+    def share(self) -> float:
+        """Readable share of the media; 1 for a set without media."""
+        return self.readable_media / self.media if self.media else 1.0
+
+
+def samples_of_set(name: str, folder: Path) -> list[str | None]:
+    """The medium of every record or question of a set, in the order of its files; None for text alone."""
+    if name in TRAINING_SETS:
+        return [media_path(record) for record in load_records(name, folder)]
+    from dynfocus.evaluation.benchmarks import benchmark
+
+    return [question.video for question in benchmark(name).load(folder)]
+
+
+def media_of_set(name: str, folder: Path) -> list[str]:
+    """Every video and image that a set uses, once, in the order of its files."""
+    return list(dict.fromkeys(medium for medium in samples_of_set(name, folder) if medium is not None))
+
+
+def inspect(name: str, folder: Path, threads: int) -> Report:
+    """Open every medium of a set below `folder` with `threads` threads."""
+    samples = samples_of_set(name, folder)
+    media = list(dict.fromkeys(medium for medium in samples if medium is not None))
+    faults: list[Fault] = []
+    with ThreadPoolExecutor(threads) as pool, Progress(refresh_per_second=1) as progress:
+        task = progress.add_task(f"opening {name}", total=len(media))
+        for fault in pool.map(lambda medium: examine(folder, medium), media):
+            progress.update(task, advance=1)
+            if fault is not None:
+                faults.append(fault)
+    unusable = {fault.medium for fault in faults}
+    return Report(
+        set=name,
+        media=len(media),
+        readable_media=len(media) - len(faults),
+        samples=len(samples),
+        readable_samples=sum(medium not in unusable for medium in samples),
+        failures=dict(Counter(fault.kind for fault in faults).most_common()),
+        faults=faults,
+    )
+
+
+def examine(folder: Path, medium: str) -> Fault | None:
+    """What is wrong with a video or image; None where it can be read."""
+    try:
+        path = find(folder, medium)
+        open_image(path).close() if path.suffix.lower() in IMAGE_SUFFIXES else open_video(path)
+    except MediumError as error:
+        return Fault(medium, error.kind, str(error))
+    return None
+
+
+def find(folder: Path, medium: str) -> Path:
+    """The file of a medium; MediumError where it is missing or empty."""
+    path = locate(folder, medium)
+    if path is None:
+        raise MediumError("missing", f"{folder / medium}: missing; fetch the set again")
+    if path.stat().st_size == 0:
+        raise MediumError("empty", f"{path}: an empty file; fetch it again")
+    return path
+
+
+def open_image(path: Path) -> Image.Image:
+    """An image, decoded to its end; MediumError where that fails."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except UnidentifiedImageError as error:
+        raise MediumError("not an image", f"{path}: not a readable image ({error}); replace the file") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise MediumError("broken", f"{path}: not a readable image ({error}); replace the file") from error
+
+
+def open_video(path: Path) -> None:
+    """Walk the packets of a video and decode its ends; MediumError where that fails."""
+    read_frames(path, [0, frame_count(path) - 1])
+
+
+def write_report(report: Report, out: Path) -> None:
+    """Write a report as JSON."""
+    write_json(out, {**asdict(report), "share": round(report.share, 6)})
+
+
+def summary(report: Report) -> str:
+    """One line: what can be read, and the failures by kind."""
+    failures = ", ".join(f"{count} {kind}" for kind, count in report.failures.items())
+    return (
+        f"{report.set}: {report.readable_media} of {report.media} media readable, "
+        f"{report.readable_samples} of {report.samples} samples" + (f" ({failures})" if failures else "")
+    )
+
+
+def require(file: Path, least: float) -> None:
+    """Raise UserError where the report in `file` says that less than `least` of the media can be read."""
+    values = json.loads(file.read_text(encoding="utf-8"))
+    if values["media"] and values["readable_media"] / values["media"] < least:
+        failures = ", ".join(f"{count} {kind}" for kind, count in values["failures"].items())
+        raise UserError(
+            f"{values['set']}: {values['readable_media']} of {values['media']} media are readable ({failures}), below "
+            f"video.min_readable {least}; {file} names them: complete data/{values['set']}, or lower the limit"
+        )
+
+
+def threads_for(configured: int) -> int:
+    """Threads for opening files: decoding leaves the interpreter, so one per core that the profile grants."""
+    return max(1, min(configured, os.cpu_count() or 1))

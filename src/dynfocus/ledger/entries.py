@@ -1,0 +1,177 @@
+"""config/datasets.yaml, typed: one entry per training set and benchmark.
+
+An entry lists *parts*: a file or an archive and where it goes below `data/{set}/`. A part comes from the hub, from
+URLs, or by hand. `null` says that something is not published or not known; what a first download then finds (commit,
+size, checksum) is recorded and binds the next one (`dynfocus.ledger.pins`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from dynfocus.config.experiments import require_known
+from dynfocus.config.load import Layer, read_mapping, validate
+from dynfocus.config.schema import DATASETS, Section
+from dynfocus.errors import UserError
+
+LEDGER = Path("config/datasets.yaml")
+Status = Literal["open", "gated", "manual", "withdrawn"]
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if path.startswith("/") or "\\" in path or ".." in parts:
+        raise ValueError("must be a path below the set's folder: relative, without `..`")
+    return path
+
+
+def _https(url: str) -> str:
+    if not url.startswith(("https://", "http://")):
+        raise ValueError("must begin with https:// or http://")
+    return url
+
+
+RelativePath = Annotated[str, AfterValidator(_inside)]
+Url = Annotated[str, AfterValidator(_https)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class HubSource(Section):
+    """Files of a Hugging Face repository."""
+
+    kind: Literal["hub"]
+    repo: str = Field(pattern="^[^/]+/[^/]+$", description="Repository, `owner/name`.")
+    path: str = Field(description="A file of the repository, or a pattern of several.")
+    revision: str | None = Field(None, description="Commit; null: the head at the first download, recorded then.")
+    type: Literal["dataset", "model"] = Field("dataset", description="Kind of repository.")
+
+    @property
+    def origin(self) -> str:
+        return f"hub:{self.repo}/{self.path}"
+
+
+class UrlSource(Section):
+    """A file on a web server, or one archive cut into several files."""
+
+    kind: Literal["url"]
+    urls: list[Url] = Field(min_length=1, description="Address; several are the pieces of one archive, in order.")
+    revision: str | None = Field(None, description="Commit that the address names; null: the address names none.")
+
+    @property
+    def origin(self) -> str:
+        return self.urls[0]
+
+
+class ManualSource(Section):
+    """Files that a person has to fetch."""
+
+    kind: Literal["manual"]
+    how: str = Field(description="What to do, in full sentences.")
+
+    @property
+    def origin(self) -> str:
+        return "by hand"
+
+
+class Part(Section):
+    """One file or archive of a set."""
+
+    source: Annotated[HubSource | UrlSource | ManualSource, Field(discriminator="kind")]
+    to: RelativePath = Field(description="File, or folder that an archive is unpacked into; `.`: the set's folder.")
+    unpack: bool = Field(False, description="Whether the source is an archive.")
+    strip: int = Field(0, ge=0, description="Leading folders that unpacking leaves out.")
+    only: str | None = Field(None, description="Pattern of the members to unpack; null: all.")
+    provides: list[RelativePath] = Field([], description="Paths or patterns that must exist afterwards; [`to`].")
+    gigabytes: float | None = Field(None, gt=0, description="Published size for estimates; null: not published.")
+    bytes: int | None = Field(None, ge=0, description="Exact size, where published.")
+    sha256: Sha256 | None = Field(None, description="Published checksum of a single file; null: none is published.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Part:
+        if self.unpack and self.to == "." and not self.provides:
+            raise ValueError("an archive unpacked into the set's folder must say what it provides")
+        if (self.strip or self.only) and not self.unpack:
+            raise ValueError("strip and only need unpack: true")
+        several = self.source.kind == "url" and len(self.source.urls) > 1
+        if several and not self.unpack:
+            raise ValueError("several urls are the pieces of an archive: set unpack: true")
+        if self.sha256 and (several or self.source.kind == "manual"):
+            raise ValueError("sha256 belongs to a single downloaded file")
+        return self
+
+    @property
+    def expected(self) -> list[str]:
+        return self.provides or [self.to]
+
+    @property
+    def download_bytes(self) -> int | None:
+        """Bytes to fetch, exact or as published; None where nobody says."""
+        return self.bytes if self.bytes is not None else round(self.gigabytes * 1e9) if self.gigabytes else None
+
+
+class Entry(Section):
+    """A training set or benchmark."""
+
+    title: str = Field(description="Name as the paper writes it.")
+    status: Status = Field(
+        description="open: downloads; gated: needs an accepted licence and a token; manual; withdrawn."
+    )
+    home: Url = Field(description="Page of the publisher.")
+    licence: str = Field(description="Licence or terms; what is only remembered is marked unverified.")
+    samples: int | None = Field(None, ge=1, description="Records or questions, as published.")
+    media: int | None = Field(None, ge=1, description="Videos or images, as published.")
+    mini: str = Field(description="What stands for the set in the mini world.")
+    note: str = Field("", description="Choices, doubts and known faults.")
+    substitute: str | None = Field(None, description="What to use in place of a withdrawn set.")
+    parts: list[Part] = Field(min_length=1, description="Its files.")
+
+    @model_validator(mode="after")
+    def _status_follows_parts(self) -> Entry:
+        kinds = {part.source.kind for part in self.parts}
+        if self.status == "withdrawn" and not self.substitute:
+            raise ValueError("a withdrawn set must name its substitute")
+        if self.status == "open" and "manual" in kinds:
+            raise ValueError("an open set has no manual part; call it manual")
+        if self.status == "manual" and "manual" not in kinds:
+            raise ValueError("a manual set needs a manual part")
+        if self.status == "withdrawn" and kinds != {"manual"}:
+            raise ValueError("a withdrawn set is never downloaded: all its parts are manual")
+        return self
+
+    @property
+    def download_bytes(self) -> int:
+        """Bytes of all downloads whose size is known."""
+        return sum(part.download_bytes or 0 for part in self.parts if part.source.kind != "manual")
+
+    @property
+    def unknown_sizes(self) -> int:
+        """Parts whose size is not published."""
+        return sum(part.download_bytes is None for part in self.parts)
+
+
+class Ledger(Section):
+    """The whole file."""
+
+    sets: dict[str, Entry]
+
+
+def load_ledger(file: Path) -> Ledger:
+    """Read and check the ledger.
+
+    Raises:
+        UserError: a mistake in the file, a set that the project does not know, or one that is missing.
+    """
+    values = read_mapping(Path(file))
+    ledger = validate(Ledger, values, [Layer(str(file), values)])
+    require_known(f"{file}: sets", ledger.sets, DATASETS, "training set or benchmark")
+    return ledger
+
+
+def entry_of(ledger: Ledger, name: str, file: Path) -> Entry:
+    """The entry of a set; UserError where the ledger has none."""
+    if name not in ledger.sets:
+        raise UserError(f"{file}: no entry for {name}; add one, see docs/new_dataset.md")
+    return ledger.sets[name]

@@ -1,0 +1,156 @@
+"""A shard of features written medium by medium, in the safetensors format, and continued after a kill.
+
+The format puts a header with every name, shape and place before the data. Here the room for it is set aside at the
+start, the data is appended as it comes, and the header is written last, so that a shard of any size needs no memory and
+no second copy. A journal beside the unfinished file says which media are in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dynfocus.errors import UserError
+
+FRAMES = ".frames"
+UNREADABLE = "unreadable"
+NAMES = {torch.float16: "F16", torch.float32: "F32", torch.int64: "I64"}
+ALIGNMENT = 8
+ENTRY = 112
+"""Bytes of the header set aside per tensor, besides its name."""
+FIXED = 4096
+LARGEST_HEADER = 100_000_000
+"""The format's own limit."""
+MESSAGE = 200
+"""Bytes kept of the message about a medium that cannot be read: its share of the header has room for them."""
+
+
+@dataclass
+class State:
+    """What an unfinished shard holds: tensors by name, their bytes, and the media that this start could not read."""
+
+    entries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    size: int = 0
+    faults: dict[str, str] = field(default_factory=dict)
+
+
+class ShardWriter:
+    """Writes `out`; `identity` says what made the features, so that only the same work is continued."""
+
+    def __init__(self, out: Path, media: Iterable[str], identity: str):
+        self.out = out
+        self._partial = out.with_suffix(".partial")
+        self._journal = out.with_suffix(".journal")
+        self._room = _room(media)
+        if self._room > LARGEST_HEADER:
+            raise UserError(f"{out}: too many media for one file; raise feature_shards")
+        self.state = State()
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if not self._resume(identity):
+            self._partial.write_bytes(b"")
+            self._journal.write_text(json.dumps({"identity": identity, "room": self._room}) + "\n", encoding="utf-8")
+        self._data = self._partial.open("r+b")
+        self._data.truncate(self._room + self.state.size)
+        self._data.seek(self._room + self.state.size)
+        self._log = self._journal.open("a", encoding="utf-8")
+
+    @property
+    def finished(self) -> set[str]:
+        """Media that need no work any more, readable or not."""
+        return {name for name in self.state.entries if not name.endswith(FRAMES)} | set(self.state.faults)
+
+    @property
+    def count(self) -> int:
+        """Number of media that need no work any more."""
+        return len(self.state.entries) // 2 + len(self.state.faults)
+
+    def add(self, medium: str, features: Tensor, frames: Tensor) -> None:
+        """Append the features (T, N, d) of a medium and the indices (T,) of their frames."""
+        entries = {}
+        for name, tensor in ((medium + FRAMES, frames.long()), (medium, features)):
+            entries[name] = self._append(tensor)
+        self._data.flush()
+        self.state.entries |= entries
+        self._note({"entries": entries, "size": self.state.size})
+
+    def fault(self, medium: str, message: str) -> None:
+        """Record that a medium cannot be read; the next start tries it again."""
+        plain = message.replace('"', "'").replace("\\", "/")
+        self.state.faults[medium] = plain.encode()[:MESSAGE].decode(errors="ignore")
+
+    def finish(self) -> None:
+        """Write the header and give the shard its name; the faults are in its metadata."""
+        header = {
+            "__metadata__": {UNREADABLE: json.dumps(list(self.state.faults.values()), ensure_ascii=False)},
+            **self.state.entries,
+        }
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        length = self._room - 8
+        assert len(text) <= length, "the header outgrew its room"
+        self._data.seek(0)
+        self._data.write(length.to_bytes(8, "little") + text.ljust(length))
+        self._data.flush()
+        os.fsync(self._data.fileno())
+        self.close()
+        self._partial.replace(self.out)
+        self._journal.unlink()
+
+    def close(self) -> None:
+        """Close the files; what was added stays for the next start."""
+        self._data.close()
+        self._log.close()
+
+    def _append(self, tensor: Tensor) -> dict[str, Any]:
+        content = tensor.contiguous()
+        size = content.numel() * content.element_size()
+        if size % ALIGNMENT:
+            raise ValueError(
+                f"a tensor of {size} bytes would break the alignment; patches x width must be divisible by 4"
+            )
+        self._data.write(content.view(-1).view(torch.uint8).numpy().data if size else b"")
+        begin, self.state.size = self.state.size, self.state.size + size
+        shape = list(tensor.shape)
+        return {"dtype": NAMES[tensor.dtype], "shape": shape, "data_offsets": [begin, self.state.size]}
+
+    def _note(self, line: dict[str, Any]) -> None:
+        self._log.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._log.flush()
+
+    def _resume(self, identity: str) -> bool:
+        """Take over an unfinished shard of the same work, up to the last medium that is whole in it."""
+        if not (self._partial.is_file() and self._journal.is_file()):
+            return False
+        lines = self._journal.read_text(encoding="utf-8").splitlines(keepends=True)
+        if not lines or _parsed(lines[0]) != {"identity": identity, "room": self._room}:
+            return False
+        kept = lines[:1]
+        for text in lines[1:]:
+            line = _parsed(text)
+            if line is None or self._room + line["size"] > self._partial.stat().st_size:
+                break
+            self.state.entries |= line["entries"]
+            self.state.size = line["size"]
+            kept.append(text)
+        self._journal.write_text("".join(kept), encoding="utf-8")
+        return True
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """A line of the journal; None for one that a kill cut."""
+    try:
+        return json.loads(line) if line.endswith("\n") else None
+    except json.JSONDecodeError:
+        return None
+
+
+def _room(media: Iterable[str]) -> int:
+    """Bytes before the data: the header's length and room for two tensors, or a fault, per medium."""
+    names = sum(2 * (len(json.dumps(medium, ensure_ascii=False).encode()) + len(FRAMES) + ENTRY) for medium in media)
+    return -(-(8 + FIXED + names) // ALIGNMENT) * ALIGNMENT

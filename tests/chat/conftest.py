@@ -1,0 +1,84 @@
+"""A toy checkpoint with its visual encoder, a film, and a server around them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from threading import Thread
+
+import av
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "evaluation"))
+
+import toy_models
+
+FRAMES, RATE = 24, 2
+
+
+@pytest.fixture(scope="session")
+def film_file(tmp_path_factory) -> Path:
+    """Twelve seconds at two frames a second; every frame has its own grey, and a white square that wanders."""
+    path = tmp_path_factory.mktemp("film") / "wandering.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=RATE, options={"crf": "10"})
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for number in range(FRAMES):
+            picture = np.full((64, 64, 3), 10 * number, dtype=np.uint8)
+            picture[8:24, 2 * number : 2 * number + 16] = 255
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory) -> tuple[Path, Path]:
+    """Checkpoint and visual encoder with random weights that fit each other."""
+    from dynfocus.backbones.clip import build, save
+
+    root = tmp_path_factory.mktemp("toy")
+    toy_models.own_model(root / "model")
+    shape = {
+        "embed_dim": 8,
+        "vision_cfg": {
+            "image_size": 16,
+            "patch_size": 4,
+            "width": toy_models.WIDTH,
+            "layers": 2,
+            "head_width": 6,
+        },
+        "text_cfg": {"context_length": 4, "vocab_size": 8, "width": 8, "heads": 2, "layers": 1},
+    }
+    save(build(shape), shape, root / "clip")
+    return root / "model", root / "clip"
+
+
+@pytest.fixture(scope="session")
+def chat_config():
+    from dynfocus.config import load_config
+
+    settings = ["video.image_size=16", "video.fps=1", "evaluation.max_new_tokens=6"]
+    return load_config([Path("config/mini.yaml")], settings)
+
+
+@pytest.fixture(scope="session")
+def chat_model(folders, chat_config):
+    from dynfocus.chat.model import ChatModel
+
+    return ChatModel(*folders, chat_config)
+
+
+@pytest.fixture
+def server(chat_model):
+    """A running server on a free port."""
+    from dynfocus.chat.server import ChatServer
+
+    running = ChatServer(("127.0.0.1", 0), chat_model)
+    thread = Thread(target=running.serve_forever, daemon=True)
+    thread.start()
+    yield running
+    running.shutdown()
+    running.server_close()
+    thread.join()
