@@ -202,3 +202,20 @@ def test_mistakes_in_experiments_are_one_line(tmp_path, mini_config, runs, table
 def test_unknown_item_in_a_profile_names_the_nearest(repository, mini_config):
     with pytest.raises(UserError, match="no report item is named tabel_7; the nearest one is table_7"):
         load_experiments(repository / "config" / "experiments.yaml", changed(mini_config, "items", ["tabel_7"]))
+
+
+def test_a_model_that_is_not_ours_answers_without_training_and_without_features(with_experiments):
+    jobs = with_experiments(
+        {"dynfocus": {"title": "DynFocus"}, "video_llava": {"title": "Video-LLaVA", "model": "hub/video-llava"}},
+        {"main": {"title": "Main", "notebook": "main.ipynb", "runs": ["video_llava"], "benchmarks": ["msvd_qa"]}},
+    )
+    assert jobs.evaluations == [("video_llava", 0)]
+    assert jobs.checkpoint("video_llava", 0) == jobs.layout.model("video_llava")
+    assert jobs.benchmark_shards("video_llava") == [] != jobs.benchmark_shards("dynfocus")
+    assert not jobs.has_alignment("video_llava")
+    assert jobs.run_settings("video_llava", "prepare_model") == {"model": "hub/video-llava"}
+
+
+def test_a_finished_model_takes_no_differences(with_experiments):
+    with pytest.raises(UserError, match="runs.other: `model` names a finished model; remove weights, network"):
+        with_experiments({"other": {"title": "Other", "model": "hub/id", "network": {"encoder": "blind"}}}, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from safetensors.torch import save_file
 
 from dynfocus.backbones import clip
 from dynfocus.errors import UserError
-from dynfocus.features import FeatureStore, extract, fit, media_of_set, pad, read_medium
+from dynfocus.features import FeatureStore, encode, extract, fit, media_of_set, pad, read_medium
 from dynfocus.network.vision import load_vision_tower
 
 SIDE = 32
@@ -154,7 +155,30 @@ def test_a_truncated_video_stops_the_default_and_is_named(configure, films, clip
         extract_all(configure(), data, clip_dir, out)
     assert "\n" not in str(error.value)
     assert str(broken) in capsys.readouterr().err
-    assert not out.exists() or not list(out.iterdir())
+    assert not list(out.glob("*.safetensors"))
+    shutil.copy(films / "videos" / "4.mp4", broken)
+    assert len(extract_all(configure(), data, clip_dir, out).ids()) == 10
+
+
+def test_a_killed_extraction_goes_on_to_the_same_features(configure, films, clip_dir, tmp_path, monkeypatch, capsys):
+    whole = extract_all(configure(), films, clip_dir, tmp_path / "whole")
+    done = []
+
+    def killed(*arguments):
+        if len(done) == 4:
+            raise KeyboardInterrupt
+        done.append(None)
+        return encode(*arguments)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("dynfocus.features.encode", killed)
+        extract_all(configure(), films, clip_dir, tmp_path / "cut")
+    assert not list((tmp_path / "cut").glob("*.safetensors"))
+    again = extract_all(configure(), films, clip_dir, tmp_path / "cut")
+    assert "going on after 4 of 10 media" in capsys.readouterr().err
+    assert sorted(again.ids()) == sorted(whole.ids())
+    for key in whole.ids():
+        assert torch.equal(again.get(key), whole.get(key))
 
 
 def test_a_lower_threshold_leaves_it_out_and_lists_it(configure, films, clip_dir, tmp_path, capsys):

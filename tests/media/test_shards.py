@@ -1,0 +1,123 @@
+"""A shard is a safetensors file, needs no memory of its size, and a killed one goes on where it was."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from dynfocus.features import TOGETHER, encode, gathered
+from dynfocus.shards import FRAMES, MESSAGE, UNREADABLE, ShardWriter
+
+MEDIA = [f"videos/Grüße {number}.mp4" for number in range(5)]
+
+
+def features(number: int, dtype=torch.float16) -> torch.Tensor:
+    torch.manual_seed(number)
+    return torch.randn(number + 1, 4, 8).to(dtype)
+
+
+def write(writer: ShardWriter, numbers) -> None:
+    for number in numbers:
+        writer.add(MEDIA[number], features(number), torch.arange(number + 1) * 7)
+
+
+def assert_whole(out) -> None:
+    with safe_open(out, framework="pt") as shard:
+        assert set(shard.keys()) == {name for medium in MEDIA for name in (medium, medium + FRAMES)}
+        for number, medium in enumerate(MEDIA):
+            assert torch.equal(shard.get_tensor(medium), features(number))
+            assert torch.equal(shard.get_tensor(medium + FRAMES), torch.arange(number + 1) * 7)
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "shard-0-of-1.safetensors"
+
+
+def test_what_is_written_comes_back_and_nothing_else_stays(out):
+    writer = ShardWriter(out, MEDIA, "a")
+    write(writer, range(5))
+    assert not out.exists()
+    writer.finish()
+    assert_whole(out)
+    assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("cut", ["between media", "inside a medium", "inside the journal"])
+def test_a_killed_shard_goes_on(out, cut):
+    writer = ShardWriter(out, MEDIA, "a")
+    write(writer, range(3))
+    writer.close()
+    partial, journal = out.with_suffix(".partial"), out.with_suffix(".journal")
+    if cut == "inside a medium":
+        partial.write_bytes(partial.read_bytes()[:-5])
+    elif cut == "inside the journal":
+        journal.write_bytes(journal.read_bytes()[:-5])
+    again = ShardWriter(out, MEDIA, "a")
+    assert again.finished == set(MEDIA[:3] if cut == "between media" else MEDIA[:2])
+    write(again, [number for number in range(5) if MEDIA[number] not in again.finished])
+    again.finish()
+    assert_whole(out)
+
+
+def test_other_work_starts_anew(out):
+    writer = ShardWriter(out, MEDIA, "a")
+    write(writer, range(3))
+    writer.close()
+    assert ShardWriter(out, MEDIA, "b").finished == set()
+
+
+def test_faults_are_named_in_the_shard_and_tried_again_by_the_next_start(out):
+    writer = ShardWriter(out, MEDIA, "a")
+    writer.fault(MEDIA[0], "ä" * 1000)
+    assert writer.finished == {MEDIA[0]}
+    writer.close()
+    again = ShardWriter(out, MEDIA, "a")
+    assert again.finished == set()
+    for medium in MEDIA:
+        again.fault(medium, "ä" * 1000)
+    again.finish()
+    with safe_open(out, framework="pt") as shard:
+        assert json.loads(shard.metadata()[UNREADABLE]) == ["ä" * (MESSAGE // 2)] * 5
+
+
+def test_an_empty_shard_can_be_opened(out):
+    ShardWriter(out, [], "a").finish()
+    with safe_open(out, framework="pt") as shard:
+        assert list(shard.keys()) == []
+
+
+class Counting(torch.nn.Module):
+    """A tower whose feature of a frame is its first pixel, and which counts its passes."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.passes = []
+
+    def videos(self, pixels):
+        self.passes.append(pixels.shape[1])
+        return pixels[:, :, :1, 0, :1]
+
+
+def test_frames_of_several_media_share_a_pass_and_return_to_their_media():
+    media = [
+        (f"{number}", np.full((count, 2, 2, 3), number, np.uint8), np.arange(count))
+        for number, count in enumerate((1, 1, 3, 2))
+    ]
+    tower = Counting()
+    found = {}
+    for group in gathered(media, 4):
+        for (medium, _, _), seen in zip(group, encode(tower, group, torch.device("cpu")), strict=True):
+            found[medium] = seen
+    assert tower.passes == [5, 2]
+    assert [len(found[f"{number}"]) for number in range(4)] == [1, 1, 3, 2]
+    assert len({found[f"{number}"].unique().item() for number in range(4)}) == 4
+
+
+def test_on_a_cpu_each_medium_has_its_own_pass():
+    assert [len(group) for group in gathered([("a", np.zeros((1, 1)), None)] * 3, TOGETHER["cpu"])] == [1, 1, 1]

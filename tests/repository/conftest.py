@@ -1,0 +1,48 @@
+"""The files of the repository, as git knows them."""
+
+from __future__ import annotations
+
+import subprocess
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+from documents import Document
+
+
+@pytest.fixture(scope="session")
+def files(repository) -> list[Path]:
+    """Tracked files and new ones that git does not ignore, relative to the root."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=repository,
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    return sorted(Path(name) for name in set(listed.split("\0")) if name and (repository / name).is_file())
+
+
+@pytest.fixture(scope="session")
+def texts(repository, files) -> dict[Path, str]:
+    """Path -> text of every file that is text."""
+    found = {}
+    for file in files:
+        content = (repository / file).read_bytes()
+        if b"\0" not in content[:4096]:
+            found[file] = content.decode("utf-8")
+    return found
+
+
+@pytest.fixture(scope="session")
+def documents(texts) -> list[Document]:
+    """Every Markdown page, parsed."""
+    return [Document.parse(file, text) for file, text in texts.items() if file.suffix == ".md"]
+
+
+@pytest.fixture(scope="session")
+def export_environment(repository):
+    """scripts/export_environment.py as a module."""
+    spec = spec_from_file_location("export_environment", repository / "scripts" / "export_environment.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
