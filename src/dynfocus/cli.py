@@ -178,7 +178,7 @@ def prepare_model(
     from dynfocus.evaluation.answerers.foreign import fetch
 
     out = jobs.layout.model(run)
-    settings = jobs.run_settings(run, "prepare_model")
+    settings = jobs.model_settings(run)
     with record(out, command="prepare-model", settings=settings, modules=["dynfocus.evaluation.answerers"]):
         fetch(name, out)
 

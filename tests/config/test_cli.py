@@ -39,8 +39,7 @@ def dynfocus(repository, monkeypatch, capsys):
         (["train-alignment"], "either --run"),
         (["train-alignment", "--key", "0" * 12], "no run of config/experiments.yaml has the stage-1 key"),
         (["execute-notebook", "--item", "table_77"], "no report item is named table_77"),
-        (["prepare-data", "--dataset", "msvd_qa", "--config", "config/paper.yaml"], "put the official files below"),
-        (["prepare-clip", "--set", "hardware.device=cuda"], "this machine offers 0"),
+        (["prepare-clip", "--set", "hardware.device=cuda", "--set", "hardware.gpus=1"], "this machine offers 0"),
         (["prepare-data", "--dataset", "msvd"], "the nearest one is msvd_qa"),
     ],
 )

@@ -213,7 +213,8 @@ def test_a_model_that_is_not_ours_answers_without_training_and_without_features(
     assert jobs.checkpoint("video_llava", 0) == jobs.layout.model("video_llava")
     assert jobs.benchmark_shards("video_llava") == [] != jobs.benchmark_shards("dynfocus")
     assert not jobs.has_alignment("video_llava")
-    assert jobs.run_settings("video_llava", "prepare_model") == {"model": "hub/video-llava"}
+    assert jobs.model_settings("video_llava") == {"model": "hub/video-llava"}
+    assert jobs.run_settings("video_llava", "answer_questions")["model"] == "hub/video-llava"
 
 
 def test_a_finished_model_takes_no_differences(with_experiments):

@@ -16,6 +16,7 @@ from dynfocus.config.schema import Network
 from dynfocus.errors import UserError
 from dynfocus.evaluation.answer import answer_shard
 from dynfocus.evaluation.answerers import load_answerer
+from dynfocus.evaluation.answerers.foreign import fetch
 from dynfocus.evaluation.lines import read_lines
 from dynfocus.network import DynFocusConfig
 
@@ -112,7 +113,8 @@ def test_a_blind_model_answers_without_looking(tmp_path):
 
 @pytest.mark.parametrize("kind", ["video_llava", "llava_next_video"])
 def test_a_model_of_another_family_goes_through_the_same_loop(kind, tmp_path):
-    getattr(toy_models, kind)(tmp_path / "model")
+    getattr(toy_models, kind)(tmp_path / "published")
+    fetch(str(tmp_path / "published"), tmp_path / "model")
     official_files.video_mme(tmp_path / "data/video_mme", videos=3)
     film(tmp_path / "data/video_mme/data/video000000.mp4")
     film(tmp_path / "data/video_mme/data/video000001.mp4", frames=3)
@@ -133,3 +135,7 @@ def test_an_unknown_model_type_is_a_user_error(tmp_path):
     (tmp_path / "model/config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(UserError, match="model type bert cannot be evaluated"):
         run(tmp_path, ["video_mme"], "model")
+    with pytest.raises(UserError, match="model type bert cannot be evaluated"):
+        fetch(str(tmp_path / "model"), tmp_path / "fetched")
+    with pytest.raises(UserError, match="nowhere: cannot be loaded"):
+        fetch(str(tmp_path / "nowhere"), tmp_path / "fetched")

@@ -72,6 +72,8 @@ rule prepare_qformer:
 
 
 rule prepare_model:
+    input:
+        model_inputs,
     output:
         "<checkpoints>/models/{run}/manifest.json",
     log:

@@ -81,6 +81,12 @@ def backbone_inputs(name):
     return JOBS.backbone_files(name)
 
 
+def model_inputs(wildcards):
+    """The configuration file of a model in a folder; none for one of the hub."""
+    file = Path(JOBS.foreign(wildcards.run) or "", "config.json")
+    return [str(file)] if file.is_file() else []
+
+
 def alignment_data(wildcards):
     run, _ = JOBS.alignment(wildcards.key)
     return data_of(JOBS.run(run).alignment.datasets)
@@ -161,7 +167,7 @@ def answer_settings(wildcards):
 
 
 def model_settings(wildcards):
-    return JOBS.run_settings(wildcards.run, "prepare_model")
+    return JOBS.model_settings(wildcards.run)
 
 
 def judge_settings(wildcards):

@@ -197,8 +197,12 @@ class Jobs:
 
     def run_settings(self, run: str, step: str) -> Slice:
         """The slice of a run's settings that `step` depends on, with the name of a model that is not ours."""
+        return settings_of(self.run(run), step) | self.model_settings(run)
+
+    def model_settings(self, run: str) -> Slice:
+        """The name of the model of a run that is not ours; nothing for a run of ours."""
         name = self.foreign(run)
-        return settings_of(self.run(run), step) | ({"model": name} if name else {})
+        return {"model": name} if name else {}
 
     def item_settings(self, item: str) -> Slice:
         """What the page of an item depends on besides the scores."""

@@ -99,7 +99,10 @@ class LlmBackbone(Section):
     source: Literal["train", "hub", "gguf"] = Field(
         "hub", description="`train`: made by the workflow; `hub`: a hub id or folder; `gguf`: a GGUF file."
     )
-    name: str = Field("lmsys/vicuna-7b-v1.5", description="Hub id (`@commit` pins it), folder, GGUF file, or a JSON of config/backbones.")
+    name: str = Field(
+        "lmsys/vicuna-7b-v1.5",
+        description="Hub id (`@commit` pins it), folder, GGUF file, or a JSON of config/backbones.",
+    )
     steps: Count = Field(400, description="Training steps, for `train`.")
     batch_size: Count = Field(32, description="Texts per step, for `train`.")
     learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate, for `train`.")
@@ -113,7 +116,10 @@ class QformerBackbone(Section):
         description="`train`: made by the workflow; `hub`: an InstructBLIP model; `lavis`: its checkpoint in LAVIS's "
         "layout; `bert`: a BERT with new cross-attention, for a visual encoder of another width.",
     )
-    name: str = Field("Salesforce/instructblip-vicuna-7b", description="Hub id (`@commit` pins it), file, or a JSON of config/backbones.")
+    name: str = Field(
+        "Salesforce/instructblip-vicuna-7b",
+        description="Hub id (`@commit` pins it), file, or a JSON of config/backbones.",
+    )
     steps: Count = Field(200, description="Training steps, for `train`.")
     batch_size: Count = Field(64, description="Frame-text pairs per step, for `train`.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate, for `train`.")

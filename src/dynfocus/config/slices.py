@@ -43,7 +43,6 @@ STEPS: dict[str, tuple[str, ...]] = {
     "prepare_llm": LLM,
     "prepare_qformer": QFORMER,
     "extract_features": FEATURES,
-    "prepare_model": (),
     "train_alignment": ALIGNMENT,
     "train_instruction": INSTRUCTION,
     "answer_questions": ANSWERS,

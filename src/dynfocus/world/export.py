@@ -41,7 +41,9 @@ class WorldSet:
 SETS = {
     "webvid_cap": WorldSet(training_sets.webvid_cap, ((1, 1), (1, 1), (1, 2), (1, 1), (2, 1))),
     "llava_cc3m": WorldSet(training_sets.llava_cc3m, images=True),
-    "videochatgpt": WorldSet(training_sets.videochatgpt, ((1, 1), (1, 2), (1, 1), (2, 1), (1, 1), (1, 2), (1, 1), (1, 4))),
+    "videochatgpt": WorldSet(
+        training_sets.videochatgpt, ((1, 1), (1, 2), (1, 1), (2, 1), (1, 1), (1, 2), (1, 1), (1, 4))
+    ),
     "llava_625k": WorldSet(training_sets.llava_625k, images=True),
     "scienceqa": WorldSet(training_sets.scienceqa, images=True),
     "clevrer": WorldSet(training_sets.clevrer),

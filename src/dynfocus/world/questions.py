@@ -66,7 +66,9 @@ def ask_detail(film: Film) -> Iterator[QA]:
         for thing in scene.things:
             yield QA("color_of", f"what color is the small {thing.shape}{where}?", thing.color, COLORS, (index,))
             if colors[thing.color] == 1:
-                yield QA("shape_of", f"what shape is the small {thing.color} thing{where}?", thing.shape, SHAPES, (index,))
+                yield QA(
+                    "shape_of", f"what shape is the small {thing.color} thing{where}?", thing.shape, SHAPES, (index,)
+                )
 
 
 def ask_scene(film: Film) -> Iterator[QA]:

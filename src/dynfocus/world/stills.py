@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dynfocus.world.films import ACTIONS, BOARD, COLORS, PLACES, SHAPES
-from dynfocus.world.render import BIG, SMALL, background, draw, draw_actor
+from dynfocus.world.render import SMALL, background, draw, draw_actor
 
 MAX_THINGS = 12
 BIG_COPIES = 4

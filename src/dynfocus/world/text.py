@@ -87,16 +87,20 @@ def bag_of_actor(scene: Scene, acts: bool) -> Bag:
     """What can be seen of the actor; while it blinks, that it blinks."""
     if not acts:
         return ("big", scene.actor.color, scene.actor.shape)
-    return ("big", scene.action) if scene.action == "blinks" else ("big", scene.actor.color, scene.actor.shape, scene.action)
+    return (
+        ("big", scene.action)
+        if scene.action == "blinks"
+        else ("big", scene.actor.color, scene.actor.shape, scene.action)
+    )
 
 
 def sketch_moment(scene: Scene, moment: str, rng: random.Random) -> list[Bag]:
-    """What there is to notice at a moment, each thing once or several times, in any order."""
-    seen = [bag_of_actor(scene, moment == scene.action_moment)]
+    """What there is to notice at a moment, in any order: small things once or twice among much that repeats."""
+    seen = [bag_of_actor(scene, moment == scene.action_moment)] * rng.randint(1, 6)
     if moment == scene.show_moment:
-        seen += [("small", thing.color, thing.shape) for thing in scene.things]
-    bags = [(scene.place, *bag) for bag in seen for _ in range(rng.randint(1, 2))]
-    bags += [(scene.place,)] * rng.randint(0, 2)
+        seen += [("small", thing.color, thing.shape) for thing in scene.things for _ in range(rng.randint(1, 2))]
+    bags = [(scene.place, *bag) for bag in seen]
+    bags += [(scene.place,)] * rng.randint(0, 14)
     rng.shuffle(bags)
     return bags
 
