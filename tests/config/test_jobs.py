@@ -218,5 +218,5 @@ def test_a_model_that_is_not_ours_answers_without_training_and_without_features(
 
 
 def test_a_finished_model_takes_no_differences(with_experiments):
-    with pytest.raises(UserError, match="runs.other: `model` names a finished model; remove weights, network"):
+    with pytest.raises(UserError, match="runs\\.other: `model` names a finished model; remove weights, network"):
         with_experiments({"other": {"title": "Other", "model": "hub/id", "network": {"encoder": "blind"}}}, {})

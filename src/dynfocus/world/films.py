@@ -93,7 +93,10 @@ def make_scene(rng: random.Random, place: str, shapes: list[str]) -> Scene:
 
 
 def make_film(seed: int, scenes: int = 1, stretch: int = 1) -> Film:
-    """The film of a seed, the same scenes at any stretch. Shapes are distinct within a scene; places are distinct in a film while they last."""
+    """The film of a seed, with the same scenes at any stretch.
+
+    Shapes are distinct within a scene; places are distinct in a film while they last.
+    """
     rng = random.Random(f"film-{seed}")
     places = [place for _ in range(-(-scenes // len(PLACES))) for place in rng.sample(PLACES, len(PLACES))]
     made = []
