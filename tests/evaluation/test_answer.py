@@ -12,7 +12,7 @@ from pathlib import Path
 
 import official_files
 import pytest
-from conftest import Scripted, make_config
+from scripted import Scripted, make_config
 
 from dynfocus.errors import UserError
 from dynfocus.evaluation import answer as answering
@@ -171,7 +171,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from conftest import Scripted
+from scripted import Scripted
 from dynfocus.evaluation.answer import answer_batches, plan_batches
 from dynfocus.evaluation.benchmarks import benchmark, load_questions
 

@@ -10,7 +10,7 @@ import numpy as np
 import official_files
 import pytest
 import toy_models
-from conftest import make_config
+from scripted import make_config
 
 from dynfocus.config.schema import Network
 from dynfocus.errors import UserError

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import official_files
 import pytest
-from conftest import Scripted, make_config
 from judge_server import GOOD, JudgeServer
+from scripted import Scripted, make_config
 
 from dynfocus.config.schema import Judge
 from dynfocus.errors import UserError

@@ -13,7 +13,7 @@ import sys
 import official_files
 import pytest
 import toy_models
-from conftest import make_config
+from scripted import make_config
 
 pytest.importorskip("lmms_eval")
 
