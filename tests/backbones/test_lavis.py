@@ -158,8 +158,8 @@ def tokenizer_beside(folder) -> int:
     """A toy tokenizer of BERT's kind in `folder`; returns its words, `[DEC]` included."""
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqr"]
     (folder / lavis.TOKENIZER).mkdir()
-    (folder / "vocab.txt").write_text("\n".join(words))
-    BertTokenizerFast(vocab_file=str(folder / "vocab.txt")).save_pretrained(folder / lavis.TOKENIZER)
+    vocabulary = {word: index for index, word in enumerate(words)}
+    BertTokenizerFast(vocab=vocabulary).save_pretrained(folder / lavis.TOKENIZER)
     BertConfig(vocab_size=len(words)).save_pretrained(folder / lavis.TOKENIZER)
     return len(words) + 1
 
