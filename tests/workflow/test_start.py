@@ -44,7 +44,10 @@ def test_nested_override_reaches_the_jobs(project):
 
 
 def test_gpu_profile_without_a_gpu_stops_before_the_first_job(project):
-    project.edit("config/dummy.yaml", lambda values: values.update(root="gpu", hardware={"device": "cuda", "gpus": 2}))
+    project.edit(
+        "config/dummy.yaml",
+        lambda values: values.update(root="gpu", hardware={"device": "cuda", "gpus": 2, "processes": 2}),
+    )
     assert project.planned() != []
     done = project.snakemake()
     assert done.returncode != 0
