@@ -36,7 +36,7 @@ reproduce: $(STAMP) ## everything from data to results/report.html
 	$(BIN)/snakemake --configfile $(CONFIG) --config start_from=$(FROM)
 
 publish: $(STAMP) ## add and push to DVC what the finished run made
-	$(BIN)/snakemake --configfile $(CONFIG) publish
+	$(BIN)/snakemake publish --configfile $(CONFIG)
 
 test: lint unit smoke ## what continuous integration runs
 
@@ -58,7 +58,7 @@ documentation: $(STAMP) ## run the commands that the documentation shows, at smo
 	$(BIN)/pytest -m slow tests/repository
 
 claims: $(STAMP) ## direction claims over three seeds (hours), kept in docs/claims for every report
-	$(BIN)/snakemake --configfile config/mini.yaml claims
+	$(BIN)/snakemake claims --configfile config/mini.yaml
 	mkdir -p docs/claims
 	cp results/claims.json docs/claims/mini.json
 
