@@ -494,9 +494,8 @@ def _chat_model(jobs: Jobs, run: str, seed: int, checkpoint: Path | None, clip: 
     """The model of a chat: a folder, or the checkpoint that answers for a run."""
     from dynfocus.chat.model import ChatModel
 
-    layout = jobs.layout
-    folder = checkpoint or layout.instruction(jobs.weights_run(run), seed)
-    return ChatModel(folder, clip or layout.backbones / "clip", jobs.run(run))
+    folder = checkpoint or jobs.checkpoint(run, seed)
+    return ChatModel(folder, clip or jobs.layout.backbones / "clip", jobs.run(run))
 
 
 def _backbone(jobs: Jobs, name: str, prepare: Callable[[Path], None]) -> None:

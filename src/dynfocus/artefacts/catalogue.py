@@ -61,10 +61,11 @@ def alignment(jobs: Jobs, run: str, seed: int) -> Artefact:
 
 def checkpoint(jobs: Jobs, run: str, seed: int) -> Artefact:
     """The checkpoint that `run` answers with."""
+    path = jobs.checkpoint(run, seed)
     if jobs.foreign(run):
-        return Artefact("models", jobs.checkpoint(run, seed), jobs.model_settings(run))
+        return Artefact("models", path, jobs.model_settings(run))
     lender = jobs.weights_run(run)
-    path, settings = jobs.layout.instruction(lender, seed), jobs.run_settings(lender, "train_instruction")
+    settings = jobs.run_settings(lender, "train_instruction")
     return Artefact("checkpoints", path, settings, seed, f"checkpoints/{lender}-seed-{seed}")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dynfocus.config.jobs import Jobs
-from dynfocus.provenance import NAME as MANIFEST
+from dynfocus.provenance import manifest_path
 
 
 @dataclass(frozen=True)
@@ -69,22 +69,22 @@ def output(jobs: Jobs, step: Step) -> Path:
     layout = jobs.layout
     match step.rule, step.key:
         case "prepare_data", (dataset,):
-            return layout.data / str(dataset) / MANIFEST
+            return manifest_path(layout.data / str(dataset))
         case "verify_data", (dataset,):
             return layout.coverage(str(dataset))
         case (("prepare_clip" | "prepare_llm" | "prepare_qformer"), _):
-            return layout.backbones / step.rule.removeprefix("prepare_") / MANIFEST
+            return manifest_path(layout.backbones / step.rule.removeprefix("prepare_"))
         case "extract_features", (dataset, shard):
-            return _described(layout.feature_shard(str(dataset), int(shard), jobs.config.feature_shards))
+            return manifest_path(layout.feature_shard(str(dataset), int(shard), jobs.config.feature_shards))
         case "prepare_model", (run,):
-            return layout.model(str(run)) / MANIFEST
+            return manifest_path(layout.model(str(run)))
         case "train_alignment", (key,):
-            return layout.alignment(str(key)) / MANIFEST
+            return manifest_path(layout.alignment(str(key)))
         case "train_instruction", (run, seed):
-            return layout.instruction(str(run), int(seed)) / MANIFEST
+            return manifest_path(layout.instruction(str(run), int(seed)))
         case "answer_questions", (run, seed, shard):
             shards = jobs.run(str(run)).evaluation.shards
-            return _described(layout.answers(str(run), int(seed), int(shard), shards))
+            return manifest_path(layout.answers(str(run), int(seed), int(shard), shards))
         case "judge_answers", (run, seed):
             return layout.verdicts(str(run), int(seed))
         case "score_answers", (run, seed):
@@ -93,11 +93,6 @@ def output(jobs: Jobs, step: Step) -> Path:
             return layout.notebook(str(item), "html")
         case _:
             return layout.report
-
-
-def _described(file: Path) -> Path:
-    """The manifest of a large file, which stands for it in the workflow."""
-    return file.with_name(f"{file.name}.{MANIFEST}")
 
 
 def _stage_data(jobs: Jobs, run: str, stage: str) -> list[Step]:

@@ -27,7 +27,7 @@ class Loaded:
 
 def checkpoint_of(session: Session, item: str, run: str) -> Path:
     """The stage-2 checkpoint that answers for a run, first seed. Raises UserError when it is not there."""
-    folder = session.layout.instruction(session.jobs.weights_run(run), session.seeds(item)[0])
+    folder = session.jobs.checkpoint(run, session.seeds(item)[0])
     if not (folder / "config.json").exists():
         raise UserError(f"{folder}: no checkpoint of {run}; train it before drawing {item}")
     return folder

@@ -14,7 +14,7 @@ STAGES = {"Stage-1": "alignment", "Stage-2": "instruction"}
 
 def stage_settings(session: Session, run: str) -> tuple[dict[str, dict[str, Any]], str]:
     """Both stages' settings and where they were read: the checkpoint's manifest, else the configuration."""
-    checkpoint = session.layout.instruction(session.jobs.weights_run(run), session.seeds("table_11")[0])
+    checkpoint = session.jobs.checkpoint(run, session.seeds("table_11")[0])
     if manifest_path(checkpoint).exists():
         settings = read_manifest(checkpoint)["settings"]
         return {stage: settings[stage] for stage in STAGES.values()}, str(checkpoint.relative_to(session.root))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.training.templates import SYSTEM, Rendered
 from dynfocus.world.films import MOMENTS, Film, Scene, make_film
-from dynfocus.world.questions import KINDS, QA, ask, describe, every_question
+from dynfocus.world.questions import KINDS, QA, describe, every_question
 
 CHOICE_HEAD = (
     "Select the best answer to the following multiple-choice question based on the video. "
@@ -32,10 +32,6 @@ LETTERS = "ABCDEF"
 END = "</s>"
 CAPTION_SHARE = 0.3
 """Share of the lessons that are captions."""
-STYLE_WEIGHTS = (5, 4, 1)
-"""Open questions, choices and yes-or-no questions of a talk."""
-DESCRIBE_SHARE = 0.25
-"""Share of the talks that end with a description."""
 BINDING_KINDS = ("color_of", "shape_of")
 """Kinds of question that need to know which colour goes with which shape."""
 
@@ -136,15 +132,6 @@ def primer(seed: int, kinds: tuple[str, ...] = KINDS, rounds: int = 6) -> Lesson
 def drill(seed: int) -> Lesson:
     """A primer on what is hardest to learn: which colour goes with which shape, among several things."""
     return primer(seed, BINDING_KINDS)
-
-
-def mixed_rounds(film: Film, rng: random.Random, count: int, kinds: tuple[str, ...] = KINDS) -> list[Round]:
-    """Rounds in the styles of an instruction set: open questions, choices, some yes-or-no and descriptions."""
-    styles = rng.choices((open_round, choice_round, yes_no_round), weights=STYLE_WEIGHTS, k=count)
-    rounds = [style(qa, rng) for style, qa in zip(styles, ask(film, kinds), strict=False)]
-    if rng.random() < DESCRIBE_SHARE:
-        rounds[-1] = describe_round(film, rng)
-    return rounds
 
 
 def reading_lesson(seed: int, rounds: int = 6) -> Lesson:

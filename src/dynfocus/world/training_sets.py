@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus.world.films import Film
-from dynfocus.world.questions import ask, describe
-from dynfocus.world.text import DESCRIBE_PROMPTS, Round, mixed_rounds
+from dynfocus.world.questions import KINDS, ask, describe
+from dynfocus.world.text import DESCRIBE_PROMPTS, Round, choice_round, describe_round, open_round, yes_no_round
 
+STYLE_WEIGHTS = (5, 4, 1)
+"""Open questions, choices and yes-or-no questions of a talk."""
+DESCRIBE_SHARE = 0.25
+"""Share of the talks that end with a description."""
 ROUNDS = 4
 """Questions asked about each film or image of an instruction set."""
 STILL_KINDS = ("actor_color", "actor_shape", "color", "shape", "color_of", "shape_of", "count", "place")
@@ -30,6 +34,15 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+
+
+def mixed_rounds(film: Film, rng: random.Random, count: int, kinds: tuple[str, ...] = KINDS) -> list[Round]:
+    """Rounds in the styles of an instruction set: open questions, choices, some yes-or-no and descriptions."""
+    styles = rng.choices((open_round, choice_round, yes_no_round), weights=STYLE_WEIGHTS, k=count)
+    rounds = [style(qa, rng) for style, qa in zip(styles, ask(film, kinds), strict=False)]
+    if rng.random() < DESCRIBE_SHARE:
+        rounds[-1] = describe_round(film, rng)
+    return rounds
 
 
 def talk(rounds: list[Round]) -> list[dict[str, str]]:
