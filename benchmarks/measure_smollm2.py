@@ -34,7 +34,8 @@ from dynfocus.errors import UserError
 from dynfocus.evaluation.answerers.own import OwnModel
 from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Question
-from dynfocus.features import FeatureStore, extract
+from dynfocus.features import extract
+from dynfocus.shards import FeatureStore
 from dynfocus.training.stage import train_stage
 from dynfocus.world.export import prepare as prepare_set
 

@@ -32,9 +32,9 @@ from torch import Tensor, nn
 from dynfocus.config import load_config
 from dynfocus.config.experiments import load_experiments, run_config
 from dynfocus.config.schema import Config
-from dynfocus.features import FeatureStore
 from dynfocus.network import encoders
 from dynfocus.network.build import build_model
+from dynfocus.shards import FeatureStore
 from dynfocus.training.data import Collator, EpochSampler, Samples, load_mixture, readable
 from dynfocus.training.stage import TEMPLATES
 from dynfocus.training.trainer import mean_answer_loss

@@ -1,4 +1,4 @@
-"""What the frozen visual encoder sees: extraction, and the store that holds it.
+"""What the frozen visual encoder sees, extracted into shards (`dynfocus.shards`).
 
 A shard is one safetensors file: `{medium}` holds features (T, N, d), `{medium}.frames` the indices
 (T,) of the sampled frames. Media are paths relative to `data/{set}/`; an image is T = 1.
@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from PIL import Image
 from rich.progress import Progress
-from safetensors import safe_open
 
 from dynfocus.backbones import clip
 from dynfocus.config.schema import Config, Video
@@ -34,7 +33,7 @@ from dynfocus.errors import MediumError, UserError
 from dynfocus.ledger.coverage import find, media_of_set, open_image
 from dynfocus.network.vision import VisionTower, load_vision_tower
 from dynfocus.provenance import content_of
-from dynfocus.shards import FRAMES, ShardWriter
+from dynfocus.shards import ShardWriter
 from dynfocus.video import sample_frames
 
 DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
@@ -46,41 +45,7 @@ READ_AHEAD = 2
 Decoded = tuple[str, np.ndarray, np.ndarray]
 """A medium, its frames (T, S, S, 3) uint8 and their indices (T,)."""
 
-__all__ = ["FeatureStore", "encode", "extract", "fit", "media_of_set", "pad", "read_media", "read_medium"]
-
-
-class FeatureStore:
-    """The features of one set, read from memory-mapped shards."""
-
-    def __init__(self, folder: Path | str):
-        self._folder = Path(folder)
-        self._shards = [safe_open(path, framework="pt") for path in sorted(self._folder.glob("*.safetensors"))]
-        self._where = {
-            key: shard
-            for shard in self._shards
-            for key in shard.keys()  # noqa: SIM118 (the handle is not iterable)
-            if not key.endswith(FRAMES)
-        }
-
-    def __contains__(self, medium: str) -> bool:
-        return medium in self._where
-
-    def ids(self) -> list[str]:
-        """Every medium in the store."""
-        return list(self._where)
-
-    def get(self, medium: str) -> torch.Tensor:
-        """Features (T, N, d) of a medium, in the type in which they are stored."""
-        return self._shard(medium).get_tensor(medium)
-
-    def frames(self, medium: str) -> torch.Tensor:
-        """Indices (T,) of the frames that the features belong to."""
-        return self._shard(medium).get_tensor(medium + FRAMES)
-
-    def _shard(self, medium: str):
-        if medium not in self._where:
-            raise UserError(f"{self._folder}: no features of {medium}; run `dynfocus extract-features` for this set")
-        return self._where[medium]
+__all__ = ["encode", "extract", "fit", "media_of_set", "pad", "read_media", "read_medium"]
 
 
 def extract(config: Config, name: str, data: Path, clip_dir: Path, out: Path, shard: int, num_shards: int) -> None:

@@ -1,4 +1,4 @@
-"""A shard of features written medium by medium, in the safetensors format, and continued after a kill.
+"""Shards of features: written medium by medium, in the safetensors format, continued after a kill, and read.
 
 The format puts a header with every name, shape and place before the data. Here the room for it is set aside at the
 start, the data is appended as it comes, and the header is written last, so that a shard of any size needs no memory and
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from dynfocus.errors import UserError
@@ -140,6 +141,40 @@ class ShardWriter:
             kept.append(text)
         self._journal.write_text("".join(kept), encoding="utf-8")
         return True
+
+
+class FeatureStore:
+    """The features of one set, read from memory-mapped shards."""
+
+    def __init__(self, folder: Path | str):
+        self._folder = Path(folder)
+        self._shards = [safe_open(path, framework="pt") for path in sorted(self._folder.glob("*.safetensors"))]
+        self._where = {
+            key: shard
+            for shard in self._shards
+            for key in shard.keys()  # noqa: SIM118 (the handle is not iterable)
+            if not key.endswith(FRAMES)
+        }
+
+    def __contains__(self, medium: str) -> bool:
+        return medium in self._where
+
+    def ids(self) -> list[str]:
+        """Every medium in the store."""
+        return list(self._where)
+
+    def get(self, medium: str) -> Tensor:
+        """Features (T, N, d) of a medium, in the type in which they are stored."""
+        return self._shard(medium).get_tensor(medium)
+
+    def frames(self, medium: str) -> Tensor:
+        """Indices (T,) of the frames that the features belong to."""
+        return self._shard(medium).get_tensor(medium + FRAMES)
+
+    def _shard(self, medium: str):
+        if medium not in self._where:
+            raise UserError(f"{self._folder}: no features of {medium}; run `dynfocus extract-features` for this set")
+        return self._where[medium]
 
 
 def _parsed(line: str) -> dict[str, Any] | None:

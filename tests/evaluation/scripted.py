@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dynfocus.config.schema import Config, Evaluation, Hardware, Judge, Stage
-from dynfocus.evaluation.answer import VideoProblem
+from dynfocus.evaluation.answer import Reply, VideoProblem
 
 
 def make_config(**evaluation) -> Config:
@@ -44,4 +44,4 @@ class Scripted:
     def answer(self, requests):
         assert all(request.video == request.question.video for request in requests)
         self.batches.append([request.question.question_id for request in requests])
-        return [self.replies(request.question) for request in requests]
+        return [Reply(self.replies(request.question)) for request in requests]

@@ -16,7 +16,15 @@ from scripted import Scripted, make_config
 
 from dynfocus.errors import UserError
 from dynfocus.evaluation import answer as answering
-from dynfocus.evaluation.answer import answer_batches, answer_shard, plan_batches, rectified, shard_batches
+from dynfocus.evaluation.answer import (
+    Reply,
+    answer_batches,
+    answer_shard,
+    plan_batches,
+    rectified,
+    reply_to,
+    shard_batches,
+)
 from dynfocus.evaluation.benchmarks import BENCHMARKS, benchmark, load_questions
 from dynfocus.evaluation.lines import AppendOnly, Taken, read_lines
 
@@ -94,6 +102,20 @@ def test_more_shards_than_videos_gives_empty_files(tmp_path, data_dir, scripted)
     files = run_shards(tmp_path, data_dir, 60, "many")
     assert len(files) == 60 and any(file.read_text() == "" for file in files)
     assert len(merged(files)) == len(merged(run_shards(tmp_path, data_dir, 1, "one")))
+
+
+def test_what_a_batch_left_close_is_asked_again_alone():
+    asked = []
+
+    def answer(requests):
+        asked.append(list(requests))
+        return [Reply(f"{request} of {len(requests)}", close=request == "b") for request in requests]
+
+    assert reply_to(["a", "b", "c"], answer) == (["a of 3", "b of 1", "c of 3"], 1)
+    assert asked == [["a", "b", "c"], ["b"]]
+    assert reply_to(["b"], answer) == (["b of 1"], 0), "alone it stays as it is"
+    assert reply_to([], answer) == ([], 0)
+    assert len(asked) == 3
 
 
 def test_batches_hold_one_benchmark_and_keep_a_video_together(questions):

@@ -9,6 +9,7 @@ import av
 import numpy as np
 import official_files
 import pytest
+import torch
 import toy_models
 from scripted import make_config
 
@@ -16,6 +17,7 @@ from dynfocus.config.schema import Network
 from dynfocus.errors import UserError
 from dynfocus.evaluation.answer import answer_shard
 from dynfocus.evaluation.answerers import load_answerer
+from dynfocus.evaluation.answerers.decoding import close_calls
 from dynfocus.evaluation.answerers.foreign import fetch
 from dynfocus.evaluation.lines import read_lines
 from dynfocus.network import DynFocusConfig
@@ -44,6 +46,18 @@ def run(tmp_path, benchmarks, model, num_shards=1, name="out", network=None, **s
         answer_shard(config, "run", 0, benchmarks, shard, num_shards, *places)
         rows += read_lines(out)
     return {(row["benchmark"], row["question_id"]): row for row in rows}
+
+
+def test_close_calls_by_hand():
+    # the lead of the first token over the second at three steps, two replies; token 9 ends a reply
+    step = torch.tensor([[5.0, 1.0, 0.0], [2.0, 2.0005, 0.0]])
+    far = torch.tensor([[3.0, 1.0, -torch.inf], [1.0, 4.0, 2.0]])
+    tie = torch.tensor([[7.0, 7.0, 0.0], [7.0, 0.0, 1.0]])
+    tokens = torch.tensor([[4, 9, 0], [4, 5, 6]])
+    assert close_calls((step, far, tie), tokens, end=9) == [False, True], "the tie comes after the end of the first"
+    assert close_calls((far, far, tie), tokens, end=8) == [True, False]
+    assert close_calls((step.bfloat16(),), tokens[:, :1], end=9) == [False, True]
+    assert close_calls((far * 1e-4,), tokens[:, :1], end=9) == [True, True]
 
 
 @pytest.fixture(scope="module")

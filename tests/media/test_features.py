@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 
 from dynfocus.backbones import clip
 from dynfocus.errors import UserError
-from dynfocus.features import FeatureStore, encode, extract, fit, media_of_set, pad, read_medium
+from dynfocus.features import encode, extract, fit, media_of_set, pad, read_medium
 from dynfocus.network.vision import load_vision_tower
+from dynfocus.shards import FeatureStore
 
 SIDE = 32
 SHAPE = {

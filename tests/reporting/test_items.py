@@ -10,7 +10,7 @@ from score_files import score_record
 
 from dynfocus.config import load_config
 from dynfocus.config.schema import Video
-from dynfocus.evaluation.answer import VideoProblem
+from dynfocus.evaluation.answer import Reply, VideoProblem
 from dynfocus.evaluation.questions import Question
 from dynfocus.reporting.breakdown import group_table
 from dynfocus.reporting.cases import converse
@@ -175,7 +175,7 @@ class EchoAnswerer:
         return asked.video
 
     def answer(self, requests):
-        return [f"{request.question.encoder_prompt} in {request.video}" for request in requests]
+        return [Reply(f"{request.question.encoder_prompt} in {request.video}") for request in requests]
 
 
 def test_a_missing_video_is_not_timed():

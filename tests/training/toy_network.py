@@ -1,6 +1,6 @@
 """A toy network, processor, feature store and data set with the interfaces that training uses.
 
-`modules()` puts them in place of `dynfocus.network` and `dynfocus.features`, so that these tests depend on training
+`modules()` puts them in place of `dynfocus.network` and `dynfocus.shards`, so that these tests depend on training
 alone.
 """
 
@@ -162,15 +162,15 @@ class ToyStore:
 
 
 def modules() -> dict[str, types.ModuleType]:
-    """The toys as modules in place of `dynfocus.network` and `dynfocus.features`, for `sys.modules`."""
+    """The toys as modules in place of `dynfocus.network` and `dynfocus.shards`, for `sys.modules`."""
     network = types.ModuleType("dynfocus.network")
     network.DynFocusConfig = LlamaConfig
     network.DynFocusForConditionalGeneration, network.DynFocusProcessor = ToyNetwork, ToyProcessor
     build = types.ModuleType("dynfocus.network.build")
     build.build_model = build_model
-    features = types.ModuleType("dynfocus.features")
-    features.FeatureStore = ToyStore
-    return {"dynfocus.network": network, "dynfocus.network.build": build, "dynfocus.features": features}
+    shards = types.ModuleType("dynfocus.shards")
+    shards.FeatureStore = ToyStore
+    return {"dynfocus.network": network, "dynfocus.network.build": build, "dynfocus.shards": shards}
 
 
 def write_world(root: Path, films: int = 24, missing: int = 0) -> None:

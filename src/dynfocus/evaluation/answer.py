@@ -1,9 +1,8 @@
 """The answer step: a model's replies to the questions of a shard, restartable after any kill.
 
-Questions are cut into batches before they are dealt to shards, and a batch is written as a whole:
-so neither the number of shards nor a restart changes which questions share a batch, and with it not
-a single bit of a reply. Finished batches grow an append-only file below `work`; the shard's file
-appears at the end, complete and sorted.
+A reply is the one that its question gets alone. Batches only save time: where the size of a batch could have changed
+a reply through rounding, because two tokens were close to each other, the question is asked again alone. Finished
+batches grow an append-only file below `work`; the shard's file appears at the end, complete and sorted.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dynfocus.errors import UserError
 from dynfocus.evaluation.benchmarks import benchmark, load_questions
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from dynfocus.config.schema import Config, Evaluation
 
 log = logging.getLogger(__name__)
+R = TypeVar("R")
 
 
 class VideoProblem(Exception):
@@ -44,13 +44,21 @@ class Request:
     video: Any
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What a model said; `close` where another token was as good within rounding."""
+
+    text: str
+    close: bool = False
+
+
 class Answerer(Protocol):
     """A model under evaluation."""
 
     def load(self, question: Question) -> Any:
         """The question's video in the model's own form; raises VideoProblem."""
 
-    def answer(self, requests: Sequence[Request]) -> list[str]:
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
         """One reply per request, in their order; decided by these requests alone."""
 
 
@@ -85,7 +93,8 @@ def answer_shard(
         for name in benchmarks
         for question in load_questions(benchmark(name), data_dir)
     ]
-    batches = shard_batches(plan_batches(questions, evaluation.batch_size), shard, num_shards)
+    size = 1 if evaluation.temperature > 0 else evaluation.batch_size
+    batches = shard_batches(plan_batches(questions, size), shard, num_shards)
     sources = [checkpoint, *(features_dir / benchmark(name).data_set for name in benchmarks)]
     settings = [run, seed, shard, num_shards, *_sampling(evaluation), *map(_identity, sources)]
     unfinished = work / f"answers-{_fingerprint(batches, settings)}.jsonl"
@@ -133,18 +142,19 @@ def answer_batches(
         done = {(row["benchmark"], row["question_id"]): row for row in lines.rows}
         left = [batch for batch in batches if any(question.key not in done for question in batch)]
         answerer = load() if left else None
-        started, answered = time.monotonic(), 0
+        started, answered, close = time.monotonic(), 0, 0
         videos: dict[tuple[str, str], Any] = {}
         for batch in left:
             assert answerer is not None
             videos = _load_videos(batch, answerer, videos)
-            rows = _answer_batch(batch, answerer, videos)
+            rows, again = _answer_batch(batch, answerer, videos)
             lines.append(rows)
             done.update({(row["benchmark"], row["question_id"]): row for row in rows})
-            answered += len(rows)
+            answered, close = answered + len(rows), close + again
         if answered:
             seconds = time.monotonic() - started
-            log.info("%d questions in %.1f s, %.2f per second", answered, seconds, answered / seconds)
+            speed = answered / seconds
+            log.info("%d questions in %.1f s, %.2f per second, %d of them again alone", answered, seconds, speed, close)
     return [done[question.key] for batch in batches for question in batch]
 
 
@@ -167,17 +177,28 @@ def _load_videos(
 
 def _answer_batch(
     batch: Sequence[Question], answerer: Answerer, videos: dict[tuple[str, str], Any]
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], int]:
+    """The rows of a batch, and how many of its questions were asked again alone."""
     found = [(question, videos[question.benchmark, question.video]) for question in batch]
     requests = [Request(question, video) for question, video in found if not isinstance(video, VideoProblem)]
-    replies = answerer.answer(requests) if requests else []
+    replies, again = reply_to(requests, answerer.answer)
     by_key = {request.question.key: reply for request, reply in zip(requests, replies, strict=True)}
-    return [
+    rows = [
         answer_row(question, video.status, reason=str(video))
         if isinstance(video, VideoProblem)
         else answer_row(question, "ok", by_key[question.key])
         for question, video in found
     ]
+    return rows, again
+
+
+def reply_to(requests: Sequence[R], answer: Callable[[Sequence[R]], list[Reply]]) -> tuple[list[str], int]:
+    """Replies as each request would get them alone, and how many had to be asked alone to know."""
+    replies = answer(requests) if requests else []
+    again = [index for index, reply in enumerate(replies) if reply.close] if len(requests) > 1 else []
+    for index in again:
+        (replies[index],) = answer([requests[index]])
+    return [reply.text for reply in replies], len(again)
 
 
 def answer_row(question: Question, status: AnswerStatus, reply: str = "", reason: str = "") -> dict[str, Any]:

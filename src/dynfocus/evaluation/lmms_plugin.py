@@ -21,6 +21,7 @@ from lmms_eval.models.registry_v2 import ModelManifest
 
 from dynfocus.config.schema import Evaluation
 from dynfocus.errors import UserError
+from dynfocus.evaluation.answer import Reply, reply_to
 from dynfocus.evaluation.answerers.own import OwnModel, open_store
 
 NAME = "dynfocus"
@@ -76,7 +77,7 @@ class DynFocusLmms(lmms):
         calls = [self._call(index, *request.args) for index, request in enumerate(requests)]
         replies = [""] * len(calls)
         for batch in batches(calls, self._batch_size):
-            for call, reply in zip(batch, self._reply(batch), strict=True):
+            for call, reply in zip(batch, reply_to(batch, self._reply)[0], strict=True):
                 replies[call.index] = cut(reply, call.until)
         return replies
 
@@ -113,7 +114,7 @@ class DynFocusLmms(lmms):
         data_set, _, video = path.relative_to(self._data).as_posix().partition("/")
         return data_set, video
 
-    def _reply(self, batch: Sequence[_Call]) -> list[str]:
+    def _reply(self, batch: Sequence[_Call]) -> list[Reply]:
         videos = {(call.data_set, call.video): None for call in batch}
         place = {key: index for index, key in enumerate(videos)}
         return self._own.reply(

@@ -36,7 +36,7 @@ def converse(answerer: Answerer, questions: list[Question], turns: int = 3) -> l
     return [
         Turn(
             question.encoder_prompt,
-            answerer.answer([Request(question, answerer.load(question))])[0],
+            answerer.answer([Request(question, answerer.load(question))])[0].text,
             question.gold or "",
         )
         for question in questions[:turns]

@@ -148,7 +148,7 @@ def explain_example(session: Session, item: str, run: str, name: str, place: int
     """
     loaded = load_model(session, item, run)
     video, questions = list(questions_by_video(session, name).items())[place]
-    from dynfocus.features import FeatureStore
+    from dynfocus.shards import FeatureStore
 
     store = FeatureStore(session.layout.features / name)
     prompt = loaded.processor.encode_prompts([questions[0].encoder_prompt])

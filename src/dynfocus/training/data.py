@@ -30,7 +30,7 @@ CHARACTERS_PER_TOKEN = 4
 
 
 class Store(Protocol):
-    """The part of `dynfocus.features.FeatureStore` that training reads."""
+    """The part of `dynfocus.shards.FeatureStore` that training reads."""
 
     def get(self, video_id: str) -> Tensor: ...
 

@@ -154,7 +154,7 @@ def _from_checkpoint(job: Job) -> tuple[Any, Any]:
 
 
 def _samples(job: Job, processor: Any) -> tuple[Samples, dict[str, Coverage]]:
-    from dynfocus.features import FeatureStore
+    from dynfocus.shards import FeatureStore
 
     settings = job.settings
     stores: Mapping[str, Store] = {name: FeatureStore(job.features_dir / name) for name in settings.datasets}

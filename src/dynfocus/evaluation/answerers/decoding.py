@@ -1,19 +1,45 @@
-"""Generation settings that every answerer shares."""
+"""Generation as every answerer does it: settings, seed, and replies with a mark where rounding may have chosen."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedTokenizerBase
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from dynfocus.errors import UserError
-from dynfocus.evaluation.answer import Request
+from dynfocus.evaluation.answer import Reply, Request
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Config, Evaluation
+
+CLOSE = {torch.float32: 1e-3, torch.float16: 0.03, torch.bfloat16: 0.25}
+"""Logits that differ by less may change their order with the shape of a batch: a few hundred roundings of a logit of
+ordinary size."""
+
+
+def generate_replies(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: Any, generation: GenerationConfig
+) -> list[Reply]:
+    """The replies to a batch of prompts, padded on the left."""
+    made = model.generate(**batch, generation_config=generation, return_dict_in_generate=True, output_scores=True)
+    tokens = made.sequences[:, batch["input_ids"].shape[1] :]
+    close = [False] * len(tokens) if generation.do_sample else close_calls(made.scores, tokens, tokenizer.eos_token_id)
+    texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
+    return [Reply(text.strip(), near) for text, near in zip(texts, close, strict=True)]
+
+
+def close_calls(scores: Sequence[Tensor], tokens: Tensor, end: int) -> list[bool]:
+    """Whether a reply (row of `tokens` (B, S)) holds a token that leads the next best by less than `CLOSE`.
+
+    `scores`: S tensors (B, vocabulary); what follows the end token does not count.
+    """
+    lead = torch.stack([-step.float().topk(2).values.diff()[:, 0] for step in scores], dim=1)
+    ended = (tokens == end).cumsum(1) - (tokens == end).long() > 0
+    return (lead.masked_fill(ended, torch.inf) < CLOSE[scores[0].dtype]).any(1).tolist()
 
 
 def generation_config(
@@ -36,7 +62,7 @@ def generation_config(
 
 
 def seed_sampling(seed: int, requests: Sequence[Request]) -> None:
-    """Make a sampled batch depend on the seed and its questions, and on nothing that ran before."""
+    """Make sampling depend on the seed and the questions, and on nothing that ran before."""
     text = "\n".join([str(seed), *(f"{request.question.key}" for request in requests)])
     torch.manual_seed(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1)
 

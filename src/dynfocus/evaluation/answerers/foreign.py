@@ -12,8 +12,14 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from dynfocus.errors import UserError
-from dynfocus.evaluation.answer import Request, VideoProblem
-from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generation_config, seed_sampling
+from dynfocus.evaluation.answer import Reply, Request, VideoProblem
+from dynfocus.evaluation.answerers.decoding import (
+    device_of,
+    dtype_of,
+    generate_replies,
+    generation_config,
+    seed_sampling,
+)
 from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Question
 from dynfocus.video import frame_count, read_frames
@@ -76,7 +82,7 @@ class ForeignAnswerer:
             raise VideoProblem("unreadable", str(error)) from error
 
     @torch.inference_mode()
-    def answer(self, requests: Sequence[Request]) -> list[str]:
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
         """Replies of one batch."""
         batch = self._processor(
             text=[self._form.prompt.format(question=request.question.text) for request in requests],
@@ -88,9 +94,7 @@ class ForeignAnswerer:
         tokenizer = self._processor.tokenizer
         media_tokens = tokenizer.convert_tokens_to_ids([self._processor.image_token, self._processor.video_token])
         generation = generation_config(self._evaluation, tokenizer, media_tokens)
-        produced = self._model.generate(**batch, generation_config=generation)
-        replies = produced[:, batch["input_ids"].shape[1] :]
-        return [text.strip() for text in tokenizer.batch_decode(replies, skip_special_tokens=True)]
+        return generate_replies(self._model, tokenizer, batch, generation)
 
 
 def spread(count: int, wanted: int) -> list[int]:

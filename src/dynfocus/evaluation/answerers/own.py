@@ -12,12 +12,18 @@ from transformers import AutoModelForCausalLM
 
 from dynfocus.config.schema import WEIGHTLESS
 from dynfocus.errors import UserError
-from dynfocus.evaluation.answer import Request, VideoProblem
-from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generation_config, seed_sampling
+from dynfocus.evaluation.answer import Reply, Request, VideoProblem
+from dynfocus.evaluation.answerers.decoding import (
+    device_of,
+    dtype_of,
+    generate_replies,
+    generation_config,
+    seed_sampling,
+)
 from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Question
-from dynfocus.features import FeatureStore
 from dynfocus.network import DynFocusConfig, DynFocusProcessor
+from dynfocus.shards import FeatureStore
 from dynfocus.training.templates import evaluation_prompt
 
 if TYPE_CHECKING:
@@ -41,7 +47,7 @@ class OwnModel:
         videos: Sequence[Tensor],
         video_of: Sequence[int],
         evaluation: Evaluation,
-    ) -> list[str]:
+    ) -> list[Reply]:
         """Replies to user turns `texts`, each with its text-encoder prompt.
 
         `videos`: features (T, N, d); `video_of`: the video of each text. A video is encoded once.
@@ -55,9 +61,7 @@ class OwnModel:
         ).to(self._model.device)
         tokenizer = self._processor.tokenizer
         generation = generation_config(evaluation, tokenizer, [self._processor.image_token_id])
-        produced = self._model.generate(**batch, generation_config=generation)
-        replies = produced[:, batch["input_ids"].shape[1] :]
-        return [text.strip() for text in tokenizer.batch_decode(replies, skip_special_tokens=True)]
+        return generate_replies(self._model, tokenizer, batch, generation)
 
 
 class OwnAnswerer:
@@ -83,7 +87,7 @@ class OwnAnswerer:
             raise VideoProblem("unreadable", "the video is there and has no features")
         raise VideoProblem("missing_video", "no video and no features")
 
-    def answer(self, requests: Sequence[Request]) -> list[str]:
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
         """Replies of one batch; questions on one video share its frames."""
         videos = {request.question.video: request.video for request in requests}
         place = {video: index for index, video in enumerate(videos)}
