@@ -20,9 +20,7 @@ import typer
 from dynfocus.artefacts import catalogue
 from dynfocus.artefacts.bindings import check, check_item, is_kept
 from dynfocus.artefacts.commands import app as artefact_commands
-from dynfocus.config.experiments import require_known
 from dynfocus.config.jobs import Jobs
-from dynfocus.config.schema import DATASETS
 from dynfocus.config.slices import hash_of
 from dynfocus.errors import UserError
 from dynfocus.ledger.commands import app as ledger_commands
@@ -105,7 +103,6 @@ def prepare_data(
     Example: dynfocus prepare-data --dataset msvd_qa
     """
     jobs = load_jobs(config, overrides)
-    require_known("--dataset", [dataset], DATASETS, "training set or benchmark")
     made = catalogue.data(jobs, dataset)
     if jobs.config.datasets == "ledger":
         fetch_set(jobs, dataset, made)
@@ -196,7 +193,6 @@ def extract_features(
     Example: dynfocus extract-features --dataset webvid_cap --shard 0 --num-shards 4
     """
     jobs = load_jobs(config, overrides)
-    require_known("--dataset", [dataset], DATASETS, "training set or benchmark")
     total = num_shards or jobs.config.feature_shards
     made = catalogue.features(jobs, dataset, shard, total)
     read = [catalogue.data(jobs, dataset), catalogue.backbone(jobs, "clip")]

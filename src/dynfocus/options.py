@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from dynfocus.config.experiments import require_known
 from dynfocus.config.jobs import Jobs
 from dynfocus.config.load import load_config
+from dynfocus.config.schema import DATASETS
 
 ConfigFiles = Annotated[
     list[Path], typer.Option("--config", "-c", help="Profile file; further files merge on top.", metavar="FILE")
@@ -17,7 +19,17 @@ Overrides = Annotated[
     list[str],
     typer.Option("--set", "-s", help="One setting, e.g. alignment.epochs=2; repeatable.", metavar="KEY=VALUE"),
 ]
-Dataset = Annotated[str, typer.Option("--dataset", help="Training set or benchmark, e.g. msvd_qa.")]
+
+
+def known_dataset(name: str) -> str:
+    """The name of a set as it was given. Raises UserError, with the nearest name, where there is no such set."""
+    require_known("--dataset", [name], DATASETS, "training set or benchmark")
+    return name
+
+
+Dataset = Annotated[
+    str, typer.Option("--dataset", callback=known_dataset, help="Training set or benchmark, e.g. msvd_qa.")
+]
 RunName = Annotated[str, typer.Option("--run", help="Run of config/experiments.yaml, e.g. dynfocus.")]
 Seed = Annotated[int, typer.Option("--seed", help="Training seed.")]
 Shard = Annotated[int, typer.Option("--shard", min=0, help="Which part of the work, from 0.")]

@@ -91,7 +91,7 @@ def compare(
 ) -> None:
     """Compare two finished roots artefact by artefact; exit code 1 where something differs without a reason.
 
-    Example: dynfocus compare runs/smoke /tmp/again/runs/smoke
+    Example: dynfocus compare runs/smoke ../again/runs/smoke
     """
     from dynfocus.artefacts.compare import compare_roots, report
 

@@ -8,11 +8,9 @@ from typing import Annotated
 import typer
 
 from dynfocus.artefacts.catalogue import Artefact
-from dynfocus.config.experiments import require_known
 from dynfocus.config.jobs import Jobs
-from dynfocus.config.schema import DATASETS
 from dynfocus.locking import only_one
-from dynfocus.options import DEFAULT_CONFIG, NO_OVERRIDES, ConfigFiles, Dataset, Overrides, load_jobs
+from dynfocus.options import DEFAULT_CONFIG, NO_OVERRIDES, ConfigFiles, Dataset, Overrides, known_dataset, load_jobs
 from dynfocus.provenance import record
 
 app = typer.Typer()
@@ -81,8 +79,7 @@ def datasets(
         found = write_lock(file, data, list(ledger.sets))
         print(f"{lock_file(file)}: {', '.join(found) or 'nothing was downloaded yet'}")
     elif dataset:
-        require_known("--dataset", [dataset], DATASETS, "training set or benchmark")
-        entry = entry_of(ledger, dataset, file)
+        entry = entry_of(ledger, known_dataset(dataset), file)
         print(instructions(dataset, entry, entry.parts, data / dataset))
         print(f"  Mini world: {entry.mini}" + (f"\n  Note: {entry.note}" if entry.note else ""))
     else:
@@ -102,7 +99,6 @@ def verify_data(
     from dynfocus.ledger.coverage import inspect, summary, threads_for, write_report
 
     jobs = load_jobs(config, overrides)
-    require_known("--dataset", [dataset], DATASETS, "training set or benchmark")
     report = inspect(dataset, jobs.layout.data / dataset, threads_for(jobs.config.hardware.threads))
     write_report(report, jobs.layout.coverage(dataset))
     print(summary(report))
