@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from dynfocus.backbones import clip, llm, qformer
-from dynfocus.backbones.loop import learning_rate, optimize
+from dynfocus.backbones.loop import learning_rate, optimize, optimizers
 from dynfocus.config.schema import ClipBackbone, LlmBackbone, QformerBackbone
 from dynfocus.errors import UserError
 from dynfocus.network.build import build_model
@@ -326,6 +326,26 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_a_twentieth():
     assert rates[-1] == pytest.approx(0.1, abs=2e-3)
 
 
+def test_muon_takes_the_matrices_of_the_blocks_and_adamw_all_else():
+    model = torch.nn.ModuleDict(
+        {
+            "words": torch.nn.Embedding(5, 4),
+            "attention": torch.nn.MultiheadAttention(4, 2),
+            "patches": torch.nn.Conv2d(3, 4, 2),
+            "norm": torch.nn.LayerNorm(4),
+            "head": torch.nn.Linear(4, 5),
+        }
+    )
+    model["head"].weight = model["words"].weight
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    muon, adamw = (
+        {names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]}
+        for optimizer in optimizers(model, 1e-3)
+    )
+    assert muon == {"attention.in_proj_weight", "attention.out_proj.weight"}
+    assert adamw == set(names.values()) - muon
+
+
 def test_the_loop_lowers_a_loss_and_leaves_what_is_frozen():
     model = torch.nn.Linear(4, 1)
     model.bias.requires_grad_(False)
@@ -337,6 +357,6 @@ def test_the_loop_lowers_a_loss_and_leaves_what_is_frozen():
             yield (model(inputs) - target).square().mean()
 
     first = next(losses()).item()
-    optimize(model, losses(), 60, 0.1, "a line")
+    optimize(model, losses(), 100, 0.3, "a line")
     assert next(losses()).item() < 0.1 * first
     assert torch.equal(model.bias, bias) and not model.training

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -84,10 +83,6 @@ def test_job_that_is_gone_has_failed(repository, cluster):
     assert status(repository, "dynfocus-99") == "failed"
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("snakemake_executor_plugin_cluster_generic") is None,
-    reason="needs the plugin: pip install snakemake-executor-plugin-cluster-generic",
-)
 @pytest.mark.slow
 def test_workflow_runs_as_kubernetes_jobs(project, cluster, monkeypatch):
     options = [

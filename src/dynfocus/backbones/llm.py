@@ -61,8 +61,6 @@ def fetch(settings: LlmBackbone, out: Path) -> None:
     try:
         model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32 if source.is_file() else "auto")
         tokenizer = AutoTokenizer.from_pretrained(**where)
-    except ImportError as error:
-        raise UserError("backbones.llm.source: gguf files need a package more; run: pip install gguf") from error
     except (OSError, ValueError) as error:
         raise UserError(f"backbones.llm.name: cannot load {settings.name}: {str(error).splitlines()[0]}") from error
     model.hf_quantizer, model.is_quantized = None, False
