@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from training_loads import SIZES
 from transformers import InstructBlipQFormerConfig, LlamaConfig
 
 from dynfocus.backbones import clip
@@ -16,15 +17,6 @@ from dynfocus.training.memory import Division, Load, estimate, size_of, usable
 
 CAPACITY = 24e9
 WIDTH = 768
-SMOLLM2_360M = {
-    "vocab_size": 49_153,
-    "hidden_size": 960,
-    "intermediate_size": 2560,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 15,
-    "num_key_value_heads": 5,
-    "tie_word_embeddings": True,
-}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +28,7 @@ def config(repository):
 def model(config):
     sections = DynFocusConfig.from_sections(
         config.network,
-        LlamaConfig(**SMOLLM2_360M),
+        LlamaConfig(**SIZES["small"].llm),
         InstructBlipQFormerConfig(encoder_hidden_size=WIDTH),
         vision_width=WIDTH,
     )
