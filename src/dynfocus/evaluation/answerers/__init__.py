@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,20 @@ if TYPE_CHECKING:
     from dynfocus.config.schema import Config
     from dynfocus.evaluation.answer import Answerer
 
-FOREIGN = ("video_llava", "llava_next_video")
+
+@dataclass(frozen=True)
+class Form:
+    """How a model family is asked: its prompt, and the frames that it was trained with."""
+
+    prompt: str
+    frames: int
+
+
+FORMS = {
+    "video_llava": Form("USER: <video>\n{question} ASSISTANT:", 8),
+    "llava_next_video": Form("USER: <video>\n{question} ASSISTANT:", 32),
+}
+"""Families of transformers that can be evaluated, by `model_type`."""
 
 
 def load_answerer(config: Config, checkpoint: Path, data_dir: Path, features_dir: Path, seed: int) -> Answerer:
@@ -22,11 +36,11 @@ def load_answerer(config: Config, checkpoint: Path, data_dir: Path, features_dir
         from dynfocus.evaluation.answerers.own import OwnAnswerer
 
         return OwnAnswerer(config, checkpoint, data_dir, features_dir, seed)
-    if kind in FOREIGN:
+    if kind in FORMS:
         from dynfocus.evaluation.answerers.foreign import ForeignAnswerer
 
         return ForeignAnswerer(config, checkpoint, kind, data_dir, seed)
-    raise UserError(f"{checkpoint}: model type {kind} cannot be evaluated; known are dynfocus, {', '.join(FOREIGN)}")
+    raise UserError(f"{checkpoint}: model type {kind} cannot be evaluated; known are dynfocus, {', '.join(FORMS)}")
 
 
 def model_type(checkpoint: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from dynfocus.errors import UserError
 from dynfocus.evaluation.answer import Reply, Request, VideoProblem
+from dynfocus.evaluation.answerers import FORMS
 from dynfocus.evaluation.answerers.decoding import (
     device_of,
     dtype_of,
@@ -26,20 +26,6 @@ from dynfocus.video import frame_count, read_frames
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Config
-
-
-@dataclass(frozen=True)
-class Form:
-    """How a model family is asked: its prompt, and the frames that it was trained with."""
-
-    prompt: str
-    frames: int
-
-
-FORMS = {
-    "video_llava": Form("USER: <video>\n{question} ASSISTANT:", 8),
-    "llava_next_video": Form("USER: <video>\n{question} ASSISTANT:", 32),
-}
 
 
 def fetch(name: str, out: Path) -> None:
