@@ -46,8 +46,8 @@ def test_the_first_reply_is_that_of_the_evaluation(chat_model, chat_config, fold
 
     film, question = chat_model.open(film_file), "What moves?"
     own = OwnModel(folders[0], torch.device("cpu"), torch.float32)
-    expected = own.reply([question], [question], [film.features], [0], chat_config.evaluation)
-    assert [chat_model.ask(film, [], question).reply] == expected
+    (expected,) = own.reply([question], [question], [film.features], [0], chat_config.evaluation)
+    assert chat_model.ask(film, [], question).reply == expected.text
 
 
 def test_a_turn_tells_cones_prototypes_and_tokens(chat_model, film_file):

@@ -39,7 +39,10 @@ def dynfocus(repository, monkeypatch, capsys):
         (["train-alignment"], "either --run"),
         (["train-alignment", "--key", "0" * 12], "no run of config/experiments.yaml has the stage-1 key"),
         (["execute-notebook", "--item", "table_77"], "no report item is named table_77"),
-        (["prepare-clip", "--set", "hardware.device=cuda", "--set", "hardware.gpus=1"], "this machine offers 0"),
+        (
+            ["prepare-clip", "--set", "hardware.device=cuda", "--set", "hardware.gpus=1", "--set", "root=runs/new"],
+            "this machine offers 0",
+        ),
         (["prepare-data", "--dataset", "msvd"], "the nearest one is msvd_qa"),
     ],
 )

@@ -63,7 +63,7 @@ def judge(data, url, kind="openai", **settings):
         "api_key_env": "JUDGE_KEY",
         "concurrency": 4,
         "requests_per_minute": 60000,
-        "timeout": 0.6,
+        "timeout": 30.0,
         "retries": 2,
         "price_in": 1.0,
         "price_out": 2.0,
@@ -94,7 +94,7 @@ def test_every_fault_at_once(data):
 
     judge_server = JudgeServer(behave)
     with judge_server.running() as url:
-        rows = judge(data, url)
+        rows = judge(data, url, timeout=1.5)
     by_status = {status: statuses(rows).count(status) for status in ("ok", "failed", "unparsed")}
     assert len(rows) == 12
     assert by_status == {"ok": 8, "failed": 3, "unparsed": 1}  # failed: 7 (refused), 8, 9; unparsed: 10
