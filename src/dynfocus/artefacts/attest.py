@@ -86,9 +86,10 @@ def machine() -> dict[str, Any]:
 
 
 def scores(jobs: Jobs) -> dict[str, dict[str, Any]]:
-    """Run and seed -> benchmark -> the headline metric with its interval."""
+    """Run and seed -> benchmark -> the headline metric with its interval; the profile's runs first, in its order."""
     found: dict[str, dict[str, Any]] = {}
-    for run, seed in jobs.evaluations:
+    place = {run: index for index, run in enumerate(jobs.config.runs)}
+    for run, seed in sorted(jobs.evaluations, key=lambda evaluation: place.get(evaluation[0], len(place))):
         records = json.loads(jobs.layout.scores(run, seed).read_text(encoding="utf-8"))
         found[f"{run}/seed-{seed}"] = {
             record["benchmark"]: {"metric": record["headline"], **_interval(record)} for record in records
