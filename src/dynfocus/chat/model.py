@@ -22,7 +22,7 @@ from dynfocus.config.schema import Config
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
 from dynfocus.evaluation.answerers import model_type
-from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generation_config
+from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generate_replies
 from dynfocus.network import DynFocusProcessor
 from dynfocus.network.vision import load_vision_tower
 from dynfocus.training.templates import SYSTEM, encoder_prompt
@@ -97,11 +97,10 @@ class ChatModel:
             prompts=[asked],
             video_features=[film.features.to(self._model.dtype)],
         ).to(self._device)
-        generation = generation_config(self._evaluation, tokenizer, [self._processor.image_token_id])
-        produced = self._model.generate(**batch, generation_config=generation)
-        reply = tokenizer.decode(produced[0, batch["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+        slot = self._processor.image_token_id
+        (reply,) = generate_replies(self._model, tokenizer, batch, self._evaluation, [slot])
         look = self._look(film, question)
-        return Turn(question, reply, look, time.perf_counter() - started, len(history) - len(kept))
+        return Turn(question, reply.text, look, time.perf_counter() - started, len(history) - len(kept))
 
     def _fitting(self, film: Film, history: list[Exchange], question: str) -> list[Exchange]:
         """The latest exchanges that leave room for the reply; each repeats the tokens of the film."""

@@ -22,10 +22,15 @@ ordinary size."""
 
 
 def generate_replies(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: Any, generation: GenerationConfig
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    batch: Any,
+    evaluation: Evaluation,
+    media_tokens: Sequence[int],
 ) -> list[Reply]:
-    """The replies to a batch of prompts, padded on the left."""
-    made = model.generate(**batch, generation_config=generation, return_dict_in_generate=True, output_scores=True)
+    """The replies to a batch of prompts, padded on the left; for the rest see `generation_config`."""
+    generation = generation_config(evaluation, tokenizer, media_tokens)
+    made = model.generate(**batch, generation_config=generation)
     tokens = made.sequences[:, batch["input_ids"].shape[1] :]
     close = [False] * len(tokens) if generation.do_sample else close_calls(made.scores, tokens, tokenizer.eos_token_id)
     texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
@@ -57,6 +62,8 @@ def generation_config(
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=pad,
         suppress_tokens=list(media_tokens),
+        return_dict_in_generate=True,
+        output_scores=True,
         **sampling,
     )
 

@@ -17,7 +17,6 @@ from dynfocus.evaluation.answerers.decoding import (
     device_of,
     dtype_of,
     generate_replies,
-    generation_config,
     seed_sampling,
 )
 from dynfocus.evaluation.benchmarks import benchmark
@@ -79,8 +78,7 @@ class ForeignAnswerer:
         seed_sampling(self._seed, requests)
         tokenizer = self._processor.tokenizer
         media_tokens = tokenizer.convert_tokens_to_ids([self._processor.image_token, self._processor.video_token])
-        generation = generation_config(self._evaluation, tokenizer, media_tokens)
-        return generate_replies(self._model, tokenizer, batch, generation)
+        return generate_replies(self._model, tokenizer, batch, self._evaluation, media_tokens)
 
 
 def spread(count: int, wanted: int) -> list[int]:

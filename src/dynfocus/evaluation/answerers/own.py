@@ -17,7 +17,6 @@ from dynfocus.evaluation.answerers.decoding import (
     device_of,
     dtype_of,
     generate_replies,
-    generation_config,
     seed_sampling,
 )
 from dynfocus.evaluation.benchmarks import benchmark
@@ -59,9 +58,8 @@ class OwnModel:
             prompt_video=video_of,
             padding_side="left",
         ).to(self._model.device)
-        tokenizer = self._processor.tokenizer
-        generation = generation_config(evaluation, tokenizer, [self._processor.image_token_id])
-        return generate_replies(self._model, tokenizer, batch, generation)
+        slot = self._processor.image_token_id
+        return generate_replies(self._model, self._processor.tokenizer, batch, evaluation, [slot])
 
 
 class OwnAnswerer:
