@@ -153,7 +153,8 @@ def answer(config: Config, checkpoint: Path) -> Answering:
     for question in questions:
         started = time.perf_counter()
         prompts, videos = [question.encoder_prompt], [store.get(question.video)]
-        replies += model.reply([question.text], prompts, videos, [0], config.evaluation)
+        (reply,) = model.reply([question.text], prompts, videos, [0], config.evaluation)
+        replies.append(reply.text)
         seconds += time.perf_counter() - started
     asked = [question.text for question in questions]
     generator = random.Random(0)
