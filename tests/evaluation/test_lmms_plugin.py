@@ -15,6 +15,8 @@ import pytest
 import toy_models
 from scripted import make_config
 
+from dynfocus.config.schema import Network
+
 pytest.importorskip("lmms_eval")
 
 TASK = """
@@ -67,6 +69,7 @@ def our_rows(tmp_path):
     from dynfocus.evaluation.score import score_run
 
     config = make_config(max_new_tokens=1, batch_size=4)
+    config = config.model_copy(update={"network": Network(**toy_models.NETWORK)})
     answers, scores = tmp_path / "answers.jsonl", tmp_path / "scores.json"
     places = (tmp_path / "model", tmp_path / "data", tmp_path / "features", answers, tmp_path / "work")
     answer_shard(config, "run", 0, ["video_mme"], 0, 1, *places)
