@@ -37,7 +37,7 @@ from dynfocus.network.build import build_model
 from dynfocus.shards import FeatureStore
 from dynfocus.training.data import Collator, EpochSampler, Samples, load_mixture, readable
 from dynfocus.training.stage import TEMPLATES
-from dynfocus.training.trainer import mean_answer_loss
+from dynfocus.training.trainer import answers_alone, mean_answer_loss
 
 FUNCTIONS = {
     "S-DPC": (encoders, "object_prototypes_of"),
@@ -119,9 +119,10 @@ class Run:
         with clock.part("data"):
             batch = self.collate([self.samples[index] for index in indices])
         self.cuts.clear()
-        labels = batch.pop("labels")
+        inputs = answers_alone(batch)
+        labels = inputs.pop("labels")
         with clock.part("forward"):
-            outputs = self.model(**batch)
+            outputs = self.model(**inputs)
         with clock.part("loss"):
             loss = mean_answer_loss(outputs, labels)
         with clock.part("backward LLM"):

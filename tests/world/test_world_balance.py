@@ -26,7 +26,7 @@ YES_NO_SETS = ("activitynet_qa", "videohallucer")
 def many(mini_config, tmp_path_factory):
     """The folder of the benchmarks and of two training sets, with many films each."""
     folder = tmp_path_factory.mktemp("many")
-    config = with_world(mini_config, test_films=FILMS, train_films=FILMS, train_images=FILMS)
+    config = with_world(mini_config, test_films=FILMS, train_films=FILMS, extra_films=FILMS, train_images=FILMS)
     write_annotations(config, folder, (*CHOICE_SETS, *YES_NO_SETS, "nextqa", "scienceqa"))
     return folder
 

@@ -40,7 +40,9 @@ def test_the_official_reader_of_a_training_set_reads_it_and_finds_every_medium(n
     folder, films = tiny_sets
     records = load_records(name, folder / name)
     assert len(records) >= 6
-    assert {modality(record) for record in records} == {"image" if export.SETS[name].images else "video"}
+    assert {modality(record) for record in records} == {
+        "image" if export.SETS[name].count == "train_images" else "video"
+    }
     assert all(question and answer for record in records for question, answer in rounds(record))
     media = media_of(records)
     assert {locate(folder / name, medium) for medium in media} == set(films[name])

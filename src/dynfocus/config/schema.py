@@ -70,7 +70,8 @@ class World(Section):
     """The mini world: generated films with known ground truth (unused where `datasets` is `ledger`)."""
 
     seed: int = Field(0, description="Seed of every film, caption and question.")
-    train_films: Count = Field(320, description="Films of each training video set.")
+    train_films: Count = Field(320, description="Films of webvid_cap and of videochatgpt, the default mixture.")
+    extra_films: Count = Field(320, description="Films of each video set that the larger mixtures add.")
     train_images: Count = Field(400, description="Still images of each image training set.")
     test_films: Count = Field(40, description="Films of each benchmark.")
     frame_size: Count = Field(128, description="Width and height of a film in pixels.")
@@ -204,6 +205,9 @@ class Stage(Section):
     warmup_ratio: float = Field(0.03, ge=0, lt=1, description="Share of the steps with a rising rate.")
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate schedule.")
     weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
+    beta2: float = Field(
+        0.999, gt=0, lt=1, description="AdamW decay of the squared gradients; short trainings want less."
+    )
     max_text_tokens: Count = Field(2048, description="Text tokens kept per sample, before visual tokens are inserted.")
     zero_stage: Literal[0, 1, 2, 3] = Field(description="DeepSpeed ZeRO stage.")
     precision: Literal["fp32", "bf16"] = Field("bf16", description="Compute type.")

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import fmean
-from typing import get_args
 
-from dynfocus.config.schema import Benchmark, Config, Video
+from dynfocus.config.schema import Config, Video
 from dynfocus.ledger.entries import Entry, load_ledger
 from dynfocus.planning.tables import number, rows
 from dynfocus.world.films import MOMENT_SECONDS, MOMENTS
@@ -82,8 +81,7 @@ def _world_size(config: Config, name: str, row: dict[str, str], image: bool) -> 
     from dynfocus.world.export import SETS
 
     world = config.world
-    test = name in get_args(Benchmark)
-    media = world.test_films if test else world.train_images if image else world.train_films
+    media = getattr(world, SETS[name].count)
     samples = media * int(row["per_film"])
     seconds = fmean(MOMENT_SECONDS * len(MOMENTS) * scenes * stretch for scenes, stretch in SETS[name].lengths)
     return SetSize(

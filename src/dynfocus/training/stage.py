@@ -211,6 +211,7 @@ def _arguments(job: Job, plan: Plan) -> TrainingArguments:
         lr_scheduler_type=settings.schedule,
         warmup_steps=plan.warmup_steps,
         weight_decay=settings.weight_decay,
+        adam_beta2=settings.beta2,
         max_grad_norm=MAX_GRADIENT_NORM,
         optim="adamw_torch",
         bf16=settings.precision == "bf16",

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
-from typing import get_args
+from typing import Literal
 
 from PIL import Image
 from rich.progress import Progress
 
-from dynfocus.config.schema import Config, TrainingSet, World
+from dynfocus.config.schema import Config, World
 from dynfocus.errors import UserError
 from dynfocus.world import benchmark_sets, training_sets
 from dynfocus.world.films import Film, make_film
@@ -28,36 +28,38 @@ Annotate = Callable[[list[Film], Path, random.Random], dict[Path, Film]]
 
 @dataclass(frozen=True)
 class WorldSet:
-    """How a set is made: its writer, (scenes, stretch) of its films in turn, and whether its media are still images.
+    """How a set is made: its writer, the setting of `World` with the number of its media, (scenes, stretch) in turn.
 
     The writer puts the annotation files into a folder and returns which film each medium shows.
     """
 
     annotate: Annotate
+    count: Literal["train_films", "extra_films", "train_images", "test_films"]
     lengths: Sequence[tuple[int, int]] = ((1, 1),)
-    images: bool = False
 
 
 SETS = {
-    "webvid_cap": WorldSet(training_sets.webvid_cap, ((1, 1), (1, 1), (1, 2), (1, 1), (2, 1))),
-    "llava_cc3m": WorldSet(training_sets.llava_cc3m, images=True),
+    "webvid_cap": WorldSet(training_sets.webvid_cap, "train_films", ((1, 1), (1, 1), (1, 2), (1, 1), (2, 1))),
+    "llava_cc3m": WorldSet(training_sets.llava_cc3m, "train_images"),
     "videochatgpt": WorldSet(
-        training_sets.videochatgpt, ((1, 1), (1, 2), (1, 1), (2, 1), (1, 1), (1, 2), (1, 1), (1, 4))
+        training_sets.videochatgpt,
+        "train_films",
+        ((1, 1), (1, 2), (1, 1), (2, 1), (1, 1), (1, 2), (1, 1), (1, 4)),
     ),
-    "llava_625k": WorldSet(training_sets.llava_625k, images=True),
-    "scienceqa": WorldSet(training_sets.scienceqa, images=True),
-    "clevrer": WorldSet(training_sets.clevrer),
-    "nextqa": WorldSet(training_sets.nextqa, ((1, 1), (2, 1))),
-    "webvid_qa": WorldSet(training_sets.webvid_qa),
-    "msvd_qa": WorldSet(benchmark_sets.zero_shot_qa),
-    "msrvtt_qa": WorldSet(benchmark_sets.zero_shot_qa, ((1, 1), (1, 2))),
-    "activitynet_qa": WorldSet(benchmark_sets.activitynet_qa, ((1, 2), (2, 1))),
-    "vcg_bench": WorldSet(benchmark_sets.vcg_bench, ((1, 1), (1, 2))),
-    "video_mme": WorldSet(benchmark_sets.video_mme, ((1, 1), (1, 2), (1, 4))),
-    "lvbench": WorldSet(benchmark_sets.lvbench, ((2, 3),)),
-    "mlvu": WorldSet(benchmark_sets.mlvu, ((2, 2),)),
-    "mlvu_test": WorldSet(benchmark_sets.mlvu_test, ((2, 2),)),
-    "videohallucer": WorldSet(benchmark_sets.videohallucer),
+    "llava_625k": WorldSet(training_sets.llava_625k, "train_images"),
+    "scienceqa": WorldSet(training_sets.scienceqa, "train_images"),
+    "clevrer": WorldSet(training_sets.clevrer, "extra_films"),
+    "nextqa": WorldSet(training_sets.nextqa, "extra_films", ((1, 1), (2, 1))),
+    "webvid_qa": WorldSet(training_sets.webvid_qa, "extra_films"),
+    "msvd_qa": WorldSet(benchmark_sets.zero_shot_qa, "test_films"),
+    "msrvtt_qa": WorldSet(benchmark_sets.zero_shot_qa, "test_films", ((1, 1), (1, 2))),
+    "activitynet_qa": WorldSet(benchmark_sets.activitynet_qa, "test_films", ((1, 2), (2, 1))),
+    "vcg_bench": WorldSet(benchmark_sets.vcg_bench, "test_films", ((1, 1), (1, 2))),
+    "video_mme": WorldSet(benchmark_sets.video_mme, "test_films", ((1, 1), (1, 2), (1, 4))),
+    "lvbench": WorldSet(benchmark_sets.lvbench, "test_films", ((2, 3),)),
+    "mlvu": WorldSet(benchmark_sets.mlvu, "test_films", ((2, 2),)),
+    "mlvu_test": WorldSet(benchmark_sets.mlvu_test, "test_films", ((2, 2),)),
+    "videohallucer": WorldSet(benchmark_sets.videohallucer, "test_films"),
 }
 
 
@@ -66,8 +68,7 @@ def prepare(config: Config, name: str, out: Path) -> None:
     if name not in SETS:
         raise UserError(f"the mini world has no set {name}; it has {', '.join(SETS)}")
     made, world = SETS[name], config.world
-    trained = name in get_args(TrainingSet)
-    count = world.train_images if made.images else world.train_films if trained else world.test_films
+    count = getattr(world, made.count)
     seeds = film_seeds(name, world.seed, count)
     films = [make_film(seed, *length) for seed, length in zip(seeds, islice(cycle(made.lengths), count), strict=True)]
     out.mkdir(parents=True, exist_ok=True)
