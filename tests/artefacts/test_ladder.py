@@ -54,7 +54,7 @@ def test_edited_learning_rate_is_refused_before_anything_is_pulled(cloned, rung)
 
 def test_stage_2_may_be_trained_otherwise_from_the_published_stage_1(cloned):
     require_fitting(jobs_here("start_from=stage1", "instruction.learning_rate=5e-3"))
-    with pytest.raises(UserError, match=r"alignment.learning_rate = 0.005, wanted with 0.05.*start_from: scratch"):
+    with pytest.raises(UserError, match=r"alignment.learning_rate = 0.007, wanted with 0.05.*start_from: scratch"):
         require_fitting(jobs_here("start_from=stage1", "alignment.learning_rate=5e-2"))
 
 

@@ -20,7 +20,7 @@ import yaml
 
 from dynfocus.errors import UserError
 
-LIMIT = 40_000_000
+LIMIT = 60_000_000
 """Bytes that the store in the repository may hold: every clone carries them."""
 PACKS = "packs"
 
