@@ -53,7 +53,7 @@ def configure(mini_config):
     """The default profile at the size of the random CLIP, with other settings of `video` or of the top level."""
 
     def configured(precision: str = "fp32", **video):
-        changed = mini_config.video.model_copy(update={"image_size": SIDE, "min_readable": 1.0, **video})
+        changed = mini_config.video.model_copy(update={"image_size": SIDE, "min_readable": 1.0, "fps": 1.0, **video})
         return mini_config.model_copy(update={"video": changed, "feature_precision": precision})
 
     return configured
