@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dynfocus.config.load import load_config, merge, overrides_of, parse_override
 from dynfocus.errors import UserError
+from dynfocus.network.tokens import selected_events
 
 nested = st.recursive(
     st.dictionaries(st.sampled_from("abc"), st.integers() | st.booleans() | st.text("xyz", min_size=1), max_size=3),
@@ -59,6 +60,13 @@ def test_shipped_overlays_hold_only_differences(repository):
         base = load_config([repository / "config" / values.pop("extends")]).model_dump()
         same = [".".join(path) for path, value in leaves(values) if at(base, path) == value]
         assert not same, f"{name}.yaml repeats its base: {same}"
+
+
+@pytest.mark.parametrize("name", ["mini", "small", "paper"])
+def test_dynamic_selection_has_something_to_leave_out(repository, name):
+    network = load_config([repository / "config" / f"{name}.yaml"]).network
+    prototypes, kept = selected_events(network, frames=1000)
+    assert 0 < kept < prototypes
 
 
 def test_paper_profile_has_the_settings_of_table_11(paper_config):
