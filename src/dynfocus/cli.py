@@ -21,7 +21,6 @@ from dynfocus.artefacts import catalogue
 from dynfocus.artefacts.bindings import check, check_item, is_kept
 from dynfocus.artefacts.commands import app as artefact_commands
 from dynfocus.config.jobs import Jobs
-from dynfocus.config.slices import hash_of
 from dynfocus.errors import UserError
 from dynfocus.ledger.commands import app as ledger_commands
 from dynfocus.ledger.commands import fetch_set, require_readable
@@ -281,7 +280,7 @@ def answer_questions(
     from dynfocus.evaluation.answer import answer_shard
 
     layout = jobs.layout
-    key = hash_of([jobs.run_settings(run, "answer_questions"), content_of(checkpoint)])
+    key = jobs.answers_key(run, content_of(checkpoint))
     making = record(
         made.path,
         command="answer-questions",

@@ -220,3 +220,10 @@ def test_a_model_that_is_not_ours_answers_without_training_and_without_features(
 def test_a_finished_model_takes_no_differences(with_experiments):
     with pytest.raises(UserError, match="runs\\.other: `model` names a finished model; remove weights, network"):
         with_experiments({"other": {"title": "Other", "model": "hub/id", "network": {"encoder": "blind"}}}, {})
+
+
+def test_runs_with_the_same_settings_work_in_folders_of_their_own(paper_jobs):
+    twins = ("prototypes_25", "ratio_80")
+    assert len({hash_of(paper_jobs.run_settings(run, "answer_questions")) for run in twins}) == 1
+    assert len({paper_jobs.answers_key(run, "model") for run in twins}) == 2
+    assert len({paper_jobs.instruction_key(run, 0) for run in twins}) == 2

@@ -87,17 +87,18 @@ def write_packs(jobs: Jobs, artefacts: list[Artefact], stage: Path) -> list[str]
     members[catalogue.REPORT] = [*report, layout.config, layout.experiments]
     if layout.judge_replies.is_dir():
         members[catalogue.REPLIES] = [layout.judge_replies]
-    patterns = jobs.config.published
-    chosen = [name for name in members if any(fnmatch(known, one) for known in names_of(jobs, name) for one in patterns)]
+    chosen = [name for name in members if is_chosen(jobs, name)]
     for name in chosen:
         write_pack(store.pack_file(stage, name), layout.root, members[name])
     return chosen
 
 
-def names_of(jobs: Jobs, pack: str) -> list[str]:
-    """What `published` may call a pack: its name and, for stage 1, the runs that start stage 2 from it."""
+def is_chosen(jobs: Jobs, pack: str) -> bool:
+    """Whether `published` names a pack; one of stage 1 also goes by the runs that start stage 2 from it."""
     group, _, key = pack.partition("/")
-    return [pack, *(f"{group}/{run}" for run in (jobs.alignment_runs(key) if group == "stage1" else ()))]
+    runs = jobs.alignment_runs(key) if group == "stage1" else []
+    names = [pack, *(f"{group}/{run}" for run in runs)]
+    return any(fnmatch(name, pattern) for name in names for pattern in jobs.config.published)
 
 
 def files_of(artefact: Artefact) -> list[Path]:

@@ -13,7 +13,7 @@ import yaml
 from dynfocus.config.experiments import Experiments, Item, load_experiments, require_known, run_config
 from dynfocus.config.layout import Layout
 from dynfocus.config.schema import Config
-from dynfocus.config.slices import Slice, alignment_key, instruction_key, settings_of
+from dynfocus.config.slices import Slice, alignment_key, hash_of, settings_of
 from dynfocus.errors import UserError
 
 
@@ -136,7 +136,12 @@ class Jobs:
         return alignment_key(self.run(run), seed)
 
     def instruction_key(self, run: str, seed: int) -> str:
-        return instruction_key(self.run(run), seed)
+        """The name of a stage-2 working folder. Runs may have the same settings, and still each trains its own."""
+        return f"{run}-{hash_of({'seed': seed, **self.run_settings(run, 'train_instruction')})}"
+
+    def answers_key(self, run: str, model: str) -> str:
+        """The name of a run's folder of unfinished answers by the model with the content hash `model`."""
+        return f"{run}-{hash_of([self.run_settings(run, 'answer_questions'), model])}"
 
     @cached_property
     def _alignments(self) -> dict[str, tuple[str, int]]:

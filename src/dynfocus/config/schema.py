@@ -284,7 +284,7 @@ class Config(Section):
     )
     published: list[str] = Field(
         ["*"],
-        description="What `snakemake publish` stores, as patterns: `data/*`, `stage1/dynfocus`, `checkpoints/dynfocus-*`, ...",
+        description="What `snakemake publish` stores, as patterns: `data/*`, `stage1/dynfocus`, `checkpoints/blind-*`",
     )
     datasets: Literal["world", "ledger"] = Field(
         "ledger", description="`world`: sets rendered by the mini world; `ledger`: the real sets."

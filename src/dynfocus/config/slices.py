@@ -76,8 +76,3 @@ def hash_of(settings: Any) -> str:
 def alignment_key(config: Config, seed: int) -> str:
     """The name of a stage-1 checkpoint: runs with an equal stage-1 slice and seed share it."""
     return hash_of({"seed": seed, **settings_of(config, "train_alignment")})
-
-
-def instruction_key(config: Config, seed: int) -> str:
-    """The name of a stage-2 working folder."""
-    return hash_of({"seed": seed, **settings_of(config, "train_instruction")})
