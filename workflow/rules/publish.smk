@@ -1,5 +1,5 @@
-# What a finished run made, added to DVC and pushed. Asked for by name; it has no output of its own,
-# so it always looks, and changes nothing where nothing is new.
+# What a finished run made, added to DVC and pushed. Asked for by name; it looks again when the report
+# or the choice of what to publish has changed, and changes nothing where nothing is new.
 
 
 rule publish:
@@ -16,6 +16,7 @@ rule publish:
         gpu=0,
     params:
         config=RESOLVED,
+        published=JOBS.config.published,
     message:
         "Publishing the artefacts of this run"
     shell:
