@@ -41,6 +41,7 @@ from dynfocus.options import (
 from dynfocus.planning.commands import app as planning_commands
 from dynfocus.provenance import content_of, record
 from dynfocus.slots import take_gpus
+from dynfocus.startup import prepare_process
 from dynfocus.training.processes import launch_command
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ app.add_typer(planning_commands)
 
 def main() -> None:
     """Entry point: run the app and turn a `UserError` into one line and exit code 2."""
-    # Read when torch is first imported: without huge pages a CPU job spends a quarter of its time on page faults.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    prepare_process()
     try:
         app()
     except UserError as error:

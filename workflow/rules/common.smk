@@ -40,6 +40,8 @@ os.environ.update(
     PYTHONUNBUFFERED="1",
     PYTHONHASHSEED="0",
 )
+# Where it is set (many containers), every one of some hundred jobs compiles the package again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 # Snakemake would run a job for 8 GPUs on the one GPU of `--resources gpu=1` without a word.

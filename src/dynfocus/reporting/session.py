@@ -29,6 +29,7 @@ from dynfocus.reporting.export import write_tables
 from dynfocus.reporting.results import Results
 from dynfocus.reporting.tables import Scale, Table
 from dynfocus.reporting.verdicts import judge_obstacle, scale_obstacle
+from dynfocus.startup import prepare_process
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -144,6 +145,7 @@ def open_session(profile: str = "mini", root: str = "", seed: int | None = None)
 
     Raises UserError when neither `{root}/config.yaml` nor `config/{profile}.yaml` is there.
     """
+    prepare_process()
     file = Path("config") / f"{profile}.yaml"
     stored = Path(root) / "config.yaml" if root else None
     if stored is not None and stored.exists():

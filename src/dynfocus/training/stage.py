@@ -213,7 +213,7 @@ def _arguments(job: Job, plan: Plan) -> TrainingArguments:
         weight_decay=settings.weight_decay,
         adam_beta2=settings.beta2,
         max_grad_norm=MAX_GRADIENT_NORM,
-        optim="adamw_torch",
+        optim="adamw_torch_fused",
         bf16=settings.precision == "bf16",
         deepspeed=deepspeed_config(settings, plan, hardware.device),
         use_cpu=cpu,
