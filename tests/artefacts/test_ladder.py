@@ -85,3 +85,13 @@ def test_why_says_that_a_deleted_checkpoint_is_pulled(published):
     jobs = jobs_here("start_from=checkpoints")
     shutil.rmtree(catalogue.checkpoint(jobs, "dynfocus", 0).path)
     assert "checkpoints/instruction/dynfocus/seed-0: missing: will be pulled" in list(explain(jobs))
+
+
+def test_stage_1_is_used_below_its_rung_only_where_an_item_reads_its_log(published):
+    def aligned(*overrides: str) -> list[str]:
+        jobs = jobs_here("start_from=scores", *overrides)
+        return [one.pack for one in catalogue.demanded(jobs) if one.kind == "alignment" and is_used(jobs, one)]
+
+    assert aligned() == []
+    jobs = jobs_here("runs=[dynfocus]")
+    assert aligned("items=[table_2]", "runs=[dynfocus]") == [catalogue.alignment(jobs, "dynfocus", 0).pack]

@@ -141,6 +141,7 @@ def item_inputs(wildcards):
     clip = [JOBS.layout.backbones / "clip"] if "clip" in JOBS.item(item).reads else []
     return [
         *scores_of(JOBS.item_evaluations(item)),
+        *manifests(JOBS.layout.alignment(JOBS.alignment_key(*pair)) for pair in JOBS.item_alignments(item)),
         *checkpoints_of(JOBS.item_checkpoints(item)),
         *data_of(JOBS.item_datasets(item)),
         *features_of(JOBS.item_shards(item)),

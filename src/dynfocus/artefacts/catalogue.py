@@ -138,6 +138,7 @@ def read_by(jobs: Jobs, item: str) -> list[Artefact]:
     entry = jobs.item(item)
     return [
         *(scores(jobs, *pair) for pair in jobs.item_evaluations(item)),
+        *(alignment(jobs, *pair) for pair in jobs.item_alignments(item)),
         *(checkpoint(jobs, *pair) for pair in jobs.item_checkpoints(item)),
         *(data(jobs, name) for name in jobs.item_datasets(item)),
         *(features(jobs, *shard) for shard in jobs.item_shards(item)),

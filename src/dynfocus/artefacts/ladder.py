@@ -100,7 +100,7 @@ def require_fitting(jobs: Jobs) -> None:
         return
     index = read_index(jobs.layout.root)
     for artefact in demanded(jobs):
-        if artefact.kind in CHAIN[rung]:
+        if artefact.kind in CHAIN[rung] or (is_pulled(jobs, artefact) and is_used(jobs, artefact)):
             require_published_with(jobs, index, artefact)
 
 

@@ -61,9 +61,10 @@ class Item(Section):
     benchmarks: list[Benchmark] = Field([], description="Benchmarks it shows.")
     datasets: list[TrainingSet] = Field([], description="Training sets it shows.")
     seeds: list[int] = Field([], description="Training seeds it averages over; empty: those of the profile.")
-    reads: list[Literal["scores", "checkpoints", "data", "features", "clip"]] = Field(
+    reads: list[Literal["scores", "alignment", "checkpoints", "data", "features", "clip"]] = Field(
         ["scores"],
-        description="What it reads: `scores`, `checkpoints` of the runs, `data`, `features` of the sets, `clip`.",
+        description="What it reads: `scores`, `alignment` (checkpoints of stage 1) and `checkpoints` of the runs, "
+        "`data`, `features` of the sets, `clip`.",
     )
 
 

@@ -66,7 +66,14 @@ class Jobs:
 
     def item_checkpoints(self, item: str) -> list[tuple[str, int]]:
         """The trained (run, seed) pairs that an item reads; the first seed is enough."""
-        if "checkpoints" not in self.item(item).reads:
+        return self._item_models(item, "checkpoints")
+
+    def item_alignments(self, item: str) -> list[tuple[str, int]]:
+        """The (run, seed) pairs whose stage-1 checkpoints an item reads, as `item_checkpoints`."""
+        return [(run, seed) for run, seed in self._item_models(item, "alignment") if self.has_alignment(run)]
+
+    def _item_models(self, item: str, kind: str) -> list[tuple[str, int]]:
+        if kind not in self.item(item).reads:
             return []
         seed, ours = self.item_seeds(item)[0], [run for run in self.item_runs(item) if not self.foreign(run)]
         return list(dict.fromkeys((self.weights_run(run), seed) for run in ours))

@@ -124,6 +124,7 @@ def _answers(jobs: Jobs, run: str, seed: int) -> list[Step]:
 def _page(jobs: Jobs, item: str) -> list[Step]:
     return [
         *(Step("score_answers", pair) for pair in jobs.item_evaluations(item)),
+        *(Step("train_alignment", (jobs.alignment_key(*pair),)) for pair in jobs.item_alignments(item)),
         *(Step("train_instruction", pair) for pair in jobs.item_checkpoints(item)),
         *(Step("prepare_data", (name,)) for name in jobs.item_datasets(item)),
         *_features(jobs.item_shards(item)),
