@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from dynfocus.errors import UserError
 from dynfocus.network.clustering import LONG_ROWS, cluster, kmeans, weighted_sums
-from dynfocus.network.distances import SYMMETRIC_FROM, gram, squared_distances, take_rows
+from dynfocus.network.distances import (
+    SYMMETRIC_FROM,
+    centred,
+    centred_gram,
+    gram,
+    squared_distances,
+    take_rows,
+)
 
 METHODS = ["dpc_knn", "kmeans", "weighted_kmeans"]
 
@@ -202,7 +209,18 @@ def test_any_input_type_is_clustered_in_fp32(dtype):
 
 def test_symmetric_blocks_give_the_gram_matrix():
     x = torch.randn(1, SYMMETRIC_FROM + 7, 9)
-    torch.testing.assert_close(gram(x), x @ x.transpose(1, 2), rtol=1e-5, atol=1e-5)
+    made = torch.empty(1, x.shape[1], x.shape[1])
+    gram(x, made)
+    torch.testing.assert_close(made, x @ x.transpose(1, 2), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_samples_centred_a_few_at_a_time_give_the_same_as_all_at_once(monkeypatch, dtype):
+    x, mask = torch.randn(7, 12, 9).to(dtype), torch.arange(12) >= torch.arange(7)[:, None]
+    whole = centred_gram(x, mask)
+    monkeypatch.setattr("dynfocus.network.distances.CACHED_BYTES", 2 * 4 * 12 * 9)
+    assert torch.equal(centred_gram(x, mask), whole)
+    torch.testing.assert_close(whole, centred(x, mask) @ centred(x, mask).transpose(1, 2), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("items", [30, SYMMETRIC_FROM + 30])

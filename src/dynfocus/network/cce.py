@@ -55,7 +55,7 @@ def object_prototypes_of(frames: Tensor, network: NetworkFields, dtype: torch.dt
 def _merged(items: Tensor, clusters: int, neighbours: int, network: NetworkFields) -> tuple[Tensor, Tensor]:
     """Prototypes (F, clusters, d) and labels (F, M) of the items (F, M, d) of frames, block by block."""
     _, count, width = items.shape
-    per_frame = 4 * count * (2 * width + 4 * count)
+    per_frame = 4 * count * (width + 4 * count)
     block = max(1, BLOCK_BYTES.get(items.device.type, 1 << 30) // per_frame)
     tokens, labels = [], []
     for part in items.split(block):

@@ -18,31 +18,51 @@ from dynfocus.errors import UserError
 SYMMETRIC_FROM = 512
 """Items from which a CPU computes the Gram matrix in symmetric blocks."""
 SYMMETRIC_BLOCKS = 5
+CACHED_BYTES = 4 << 20
+"""Centred samples that a CPU holds at a time, about the private caches of two cores."""
 ROUNDING = 1e-6
 """A distance below this share of the two squared norms is rounding: the items are equal."""
 
 
+def origin(x: Tensor, mask: Tensor | None = None) -> Tensor:
+    """The first real item (B, 1, c) of each sample of `x` (B, M, c), in fp32."""
+    if mask is None:
+        return x[:, :1].float()
+    first = mask.to(torch.uint8).argmax(1)
+    return x[torch.arange(x.shape[0], device=x.device), first][:, None].float()
+
+
 def centred(x: Tensor, mask: Tensor | None = None) -> Tensor:
     """fp32 copy of `x` (B, M, c) with the first real item of each sample as the origin."""
-    x = x.float()
-    if mask is None:
-        return x - x[:, :1]
-    first = mask.to(torch.uint8).argmax(1)
-    return x - x[torch.arange(x.shape[0], device=x.device), first][:, None]
+    return x.float() - origin(x, mask)
 
 
-def gram(x: Tensor) -> Tensor:
-    """Inner products (B, M, M) of fp32 items (B, M, c); long samples on a CPU use the symmetry of the result."""
+def centred_gram(x: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Inner products (B, M, M) of the items of `centred`.
+
+    On a CPU the centred copies of a few samples at a time share one buffer, which stays in the cache from the
+    subtraction to the product.
+    """
+    batch, items, channels = x.shape
+    step = batch if x.is_cuda else max(1, min(batch, CACHED_BYTES // (4 * items * channels)))
+    result = torch.empty(batch, items, items, device=x.device)
+    buffer = torch.empty(step, items, channels, device=x.device)
+    for part, first, out in zip(x.split(step), origin(x, mask).split(step), result.split(step), strict=True):
+        gram(torch.sub(part.float(), first, out=buffer[: part.shape[0]]), out)
+    return result
+
+
+def gram(x: Tensor, out: Tensor) -> None:
+    """Inner products (B, M, M) of fp32 items (B, M, c), to `out`; long samples on a CPU use their symmetry."""
     items = x.shape[1]
     if x.is_cuda or items < SYMMETRIC_FROM:
-        return torch.bmm(x, x.transpose(1, 2))
-    result = x.new_empty(x.shape[0], items, items)
+        torch.bmm(x, x.transpose(1, 2), out=out)
+        return
     size = -(-items // SYMMETRIC_BLOCKS)
     for start in range(0, items, size):
         rows = slice(start, min(start + size, items))
-        result[:, rows, start:] = torch.bmm(x[:, rows], x[:, start:].transpose(1, 2))
-        result[:, start:, rows] = result[:, rows, start:].transpose(1, 2)
-    return result
+        out[:, rows, start:] = torch.bmm(x[:, rows], x[:, start:].transpose(1, 2))
+        out[:, start:, rows] = out[:, rows, start:].transpose(1, 2)
 
 
 def squared_distances(x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -51,7 +71,7 @@ def squared_distances(x: Tensor, mask: Tensor | None = None) -> Tensor:
     `mask` (B, M) is True for real items; a distance to padding is infinite.
     Raises UserError when a real item holds NaN or infinity.
     """
-    distance = gram(centred(x, mask))
+    distance = centred_gram(x, mask)
     norms = distance.diagonal(dim1=1, dim2=2).clone()
     scale = norms[:, :, None] + norms[:, None, :]
     torch.add(scale, distance, alpha=-2.0, out=distance)
