@@ -27,7 +27,7 @@ from dynfocus.provenance import content_hash, git_commit, read_manifest, verify,
 
 RECORDS = Path("docs", "attestations")
 BEGIN, END = "<!-- attestations: begin -->", "<!-- attestations: end -->"
-HEADS = ("Who", "Date", "Profile", "From", "Machine", "Wall time", "Headline", "Scores")
+HEADS = ("Who", "Date", "Profile", "From", "Machine", "Time of all jobs", "Headline", "Scores")
 
 
 def attest(jobs: Jobs, by: str = "", folder: Path = RECORDS) -> Path:
