@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dynfocus.reporting.tables import Table
+from dynfocus.reporting.tables import Table, signed
 
 if TYPE_CHECKING:
     from dynfocus.reporting.session import SavedItem
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def environment() -> Environment:
     """The template environment; everything is escaped unless it is `Markup`."""
     made = Environment(loader=PackageLoader("dynfocus.reporting"), autoescape=True, undefined=StrictUndefined)
+    made.filters["signed"] = signed
     made.filters["slug"] = lambda text: text.replace(" ", "-")
     return made
 

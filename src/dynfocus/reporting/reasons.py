@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dynfocus.reporting.tables import signed
 from dynfocus.reporting.verdicts import Verdict
 
 
@@ -20,7 +21,7 @@ def reason_of(
     if len(seeds) < needed:
         return f"needs {needed} seeds, has {len(seeds)}"
     differences = [better[seed] - worse[seed] for seed in seeds]
-    listed = ", ".join(signed(value) for value in differences)
+    listed = ", ".join(signed(value, 1) for value in differences)
     if not any(differences):
         return "both sides score the same on every seed"
     if blind is not None and max(mean(better, seeds), mean(worse, seeds)) <= blind:
@@ -35,8 +36,3 @@ def reason_of(
 def mean(values: Mapping[int, float], seeds: list[int]) -> float:
     """Mean over some seeds."""
     return sum(values[seed] for seed in seeds) / len(seeds)
-
-
-def signed(value: float) -> str:
-    """A difference with its sign, in the typography of a minus."""
-    return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")

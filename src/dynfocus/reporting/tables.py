@@ -19,6 +19,11 @@ DECIMALS = {"percent": 1, "score": 2, "score10": 2, "hours": 2, "s": 2, "ms": 2,
 """Digits after the point of our values where the paper prints none."""
 
 
+def signed(value: float, decimals: int) -> str:
+    """A difference with its sign, in the typography of a minus."""
+    return f"{value:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
 class Comparison(BaseModel):
     """One cell. `gap` says why ours is not there; `record` is the score file, relative to the root."""
 
@@ -56,8 +61,8 @@ class Comparison(BaseModel):
 
     @property
     def signed_difference(self) -> str:
-        """The difference with its sign, in the typography of a minus."""
-        return "" if self.difference is None else f"{self.difference:+.{self.decimals}f}".replace("-", "\N{MINUS SIGN}")
+        """The difference with its sign, empty when there is none."""
+        return "" if self.difference is None else signed(self.difference, self.decimals)
 
 
 class Row(BaseModel):
