@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,17 +29,23 @@ LETTERS = "ABCDEF"
 FRAMES_PER_PASS = 64
 
 
+@cache
+def load_clip(checkpoint: Path) -> tuple[Any, Any]:
+    """The CLIP of the prepared visual encoder and its tokenizer, read once for all benchmarks."""
+    from open_clip import SimpleTokenizer
+
+    from dynfocus.backbones.clip import load
+
+    model = load(checkpoint)
+    return model, SimpleTokenizer(context_length=model.context_length)
+
+
 class ClipEmbedder:
     """The visual encoder's whole CLIP, both towers, as the embedder of frames and texts."""
 
     def __init__(self, checkpoint: Path, data: Path, sampling: Video):
         """From the prepared visual encoder in `checkpoint`; video paths are relative to `data`."""
-        from open_clip import SimpleTokenizer
-
-        from dynfocus.backbones.clip import load
-
-        self.model = load(checkpoint)
-        self.tokenizer = SimpleTokenizer(context_length=self.model.context_length)
+        self.model, self.tokenizer = load_clip(checkpoint)
         self.data, self.sampling = data, sampling
 
     def frames(self, video: str) -> NDArray[np.floating]:
