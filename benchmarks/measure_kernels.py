@@ -37,6 +37,7 @@ from dynfocus.network.clustering import kmeans
 from dynfocus.network.complexity import WORDS, meta_encoder, module_work, paper_config
 from dynfocus.network.dpe import ScoreNetwork, estimate_events, pool_patches
 from dynfocus.network.topk import perturbed_topk
+from dynfocus.startup import prepare_process
 
 PATCHES, WIDTH, TEXT_WIDTH, QUERIES = 256, 1408, 768, 32
 REFERENCE_KMEANS_BYTES = 4 << 30
@@ -387,7 +388,7 @@ def main() -> None:
         "--out", type=Path, default=Path(__file__).parent / "results", help="folder of the result files"
     )
     options = parser.parse_args()
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    prepare_process()
     torch.set_num_threads(options.threads)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

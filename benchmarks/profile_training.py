@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections import defaultdict
@@ -35,6 +34,7 @@ from dynfocus.config.schema import Config
 from dynfocus.network import encoders
 from dynfocus.network.build import build_model
 from dynfocus.shards import FeatureStore
+from dynfocus.startup import prepare_process
 from dynfocus.training.data import Collator, EpochSampler, Samples, load_mixture, readable
 from dynfocus.training.stage import TEMPLATES
 from dynfocus.training.trainer import answers_alone, mean_answer_loss
@@ -275,7 +275,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--out", type=Path, default=None, help="folder of the result files; none: print only")
     options = parser.parse_args()
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # huge pages: fewer page faults in torch's allocator
+    prepare_process()
     torch.set_num_threads(options.threads)
     config = load_config([options.config])
     experiments = load_experiments(Path(config.experiments), config)

@@ -71,6 +71,10 @@ def features_of(shards):
     return manifests(JOBS.layout.feature_shard(*shard) for shard in shards)
 
 
+def alignments_of(pairs):
+    return manifests(JOBS.layout.alignment(JOBS.alignment_key(run, seed)) for run, seed in pairs)
+
+
 def checkpoints_of(pairs):
     return manifests(JOBS.checkpoint(run, seed) for run, seed in pairs)
 
@@ -102,7 +106,7 @@ def alignment_features(wildcards):
 def instruction_start(wildcards):
     """The stage-1 checkpoint, or the backbones for a run that has no connector to align."""
     if JOBS.has_alignment(wildcards.run):
-        return manifests([JOBS.layout.alignment(JOBS.alignment_key(wildcards.run, int(wildcards.seed)))])
+        return alignments_of([(wildcards.run, int(wildcards.seed))])
     return manifests(JOBS.layout.backbones / name for name in ("llm", "qformer"))
 
 
@@ -141,7 +145,7 @@ def item_inputs(wildcards):
     clip = [JOBS.layout.backbones / "clip"] if "clip" in JOBS.item(item).reads else []
     return [
         *scores_of(JOBS.item_evaluations(item)),
-        *manifests(JOBS.layout.alignment(JOBS.alignment_key(*pair)) for pair in JOBS.item_alignments(item)),
+        *alignments_of(JOBS.item_alignments(item)),
         *checkpoints_of(JOBS.item_checkpoints(item)),
         *data_of(JOBS.item_datasets(item)),
         *features_of(JOBS.item_shards(item)),
