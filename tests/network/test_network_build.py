@@ -60,6 +60,7 @@ def test_the_built_model_has_the_backbones_weights(backbones):
     for name, value in encoder.state_dict().items():
         assert torch.equal(model.connector.text_encoder.state_dict()[name], value), name
     assert processor.image_token_id == model.config.image_token_id < model.get_input_embeddings().num_embeddings
+    assert not [name for name, weight in model.named_parameters() if weight.data_ptr() % 64]
 
 
 def test_a_processed_batch_generates_and_survives_saving(backbones, tmp_path):

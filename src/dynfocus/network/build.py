@@ -13,7 +13,7 @@ from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
 from dynfocus.network.configuration import DynFocusConfig
 from dynfocus.network.encoders import TextGuidedEncoder
-from dynfocus.network.modeling import DynFocusForConditionalGeneration
+from dynfocus.network.modeling import DynFocusForConditionalGeneration, align
 from dynfocus.network.processing import DynFocusProcessor, add_image_token
 
 TEXT_ENCODER_WEIGHTS = ("qformer.", "query_tokens", "ln_vision.")
@@ -55,6 +55,7 @@ def build_model(
     model.generation_config = llm.generation_config
     model.generation_config.suppress_tokens = [image_token_id]
     load_text_encoder(model, weights, qformer_dir)
+    align(model)
     qformer_tokenizer = AutoTokenizer.from_pretrained(qformer_dir)
     return model, DynFocusProcessor(tokenizer, qformer_tokenizer, model_config)
 
