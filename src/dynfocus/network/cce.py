@@ -40,29 +40,31 @@ class Objects:
 
 @torch.no_grad()
 def object_prototypes_of(frames: Tensor, network: NetworkFields, dtype: torch.dtype | None = None) -> Objects:
-    """S-DPC of frames (F, N, d): N patches → fine → coarse prototypes, weighted by exp(ρδ) (B.3); tokens in `dtype`."""
-    dtype = dtype or frames.dtype
+    """S-DPC of frames (F, N, d): N patches → fine → coarse prototypes, weighted by exp(ρδ) (B.3); tokens in `dtype`.
+
+    A block of frames stays in the cache from its patches to its tokens, which are written to their final place.
+    """
+    count, patches, width = frames.shape
+    block = max(1, BLOCK_BYTES.get(frames.device.type, 1 << 30) // (4 * patches * (width + 4 * patches)))
+    tokens = frames.new_empty(count, sum(object_prototypes(network)), width, dtype=dtype or frames.dtype)
+    blocks = [_write_objects(*part, network) for part in zip(frames.split(block), tokens.split(block), strict=True)]
+    return Objects(tokens, *(None if column[0] is None else torch.cat(column) for column in zip(*blocks, strict=True)))
+
+
+def _write_objects(frames: Tensor, tokens: Tensor, network: NetworkFields) -> tuple[Tensor | None, ...]:
+    """Object prototypes of frames (F, N, d), to `tokens` (F, I, d); the other fields of `Objects`, in their order."""
     fine_count, coarse_count = object_prototypes(network)
-    fine_tokens, fine_labels = _merged(frames, fine_count, network.fine_neighbours, network)
+    fine = cluster(frames, fine_count, network.clustering, network.fine_neighbours)
+    fine_tokens = fine.merge(frames, network.merge_weights)
     if coarse_count == 0:
-        return Objects(fine_tokens.to(dtype), None, None, fine_labels, None)
-    coarse_tokens, parents = _merged(fine_tokens, coarse_count, network.coarse_neighbours, network)
-    order, group = tree_order(parents, coarse_count)
-    tokens = torch.cat([coarse_tokens.to(dtype), fine_tokens.to(dtype)], dim=1)
-    return Objects(take_rows(tokens, order), group, coarse_tokens.mean(2).to(dtype), fine_labels, parents)
-
-
-def _merged(items: Tensor, clusters: int, neighbours: int, network: NetworkFields) -> tuple[Tensor, Tensor]:
-    """Prototypes (F, clusters, d) and labels (F, M) of the items (F, M, d) of frames, block by block."""
-    _, count, width = items.shape
-    per_frame = 4 * count * (width + 4 * count)
-    block = max(1, BLOCK_BYTES.get(items.device.type, 1 << 30) // per_frame)
-    tokens, labels = [], []
-    for part in items.split(block):
-        made = cluster(part, clusters, network.clustering, neighbours)
-        tokens.append(made.merge(part, network.merge_weights))
-        labels.append(made.labels)
-    return torch.cat(tokens), torch.cat(labels)
+        tokens.copy_(fine_tokens)
+        return None, None, fine.labels, None
+    coarse = cluster(fine_tokens, coarse_count, network.clustering, network.coarse_neighbours)
+    coarse_tokens = coarse.merge(fine_tokens, network.merge_weights)
+    order, group = tree_order(coarse.labels, coarse_count)
+    both = torch.cat([coarse_tokens, fine_tokens], dim=1).to(tokens.dtype)
+    take_rows(both, order, out=tokens)
+    return group, coarse_tokens.mean(2).to(tokens.dtype), fine.labels, coarse.labels
 
 
 def tree_order(parents: Tensor, coarse: int) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from dynfocus.network.selection import smallest
 
 Method = Literal["dpc_knn", "kmeans", "weighted_kmeans"]
 LLOYD_ITERATIONS = 20
-LONG_ROWS = 4096
+LONG_ROWS = 1024
 """Channels from which a CPU sums the members of a cluster faster than it multiplies with a mostly empty matrix."""
 TIE = 1e-4
 """Members this much, relatively, farther from their centroid than the nearest one count as equally near: the two

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from dynfocus.errors import UserError
 
-SYMMETRIC_FROM = 512
+SYMMETRIC_FROM = 256
 """Items from which a CPU computes the Gram matrix in symmetric blocks."""
 SYMMETRIC_BLOCKS = 5
+ALIGNED = 16
+"""Items by which a symmetric block grows: what a matrix product computes at a time."""
 CACHED_BYTES = 4 << 20
 """Centred samples that a CPU holds at a time, about the private caches of two cores."""
 ROUNDING = 1e-6
@@ -58,11 +60,12 @@ def gram(x: Tensor, out: Tensor) -> None:
     if x.is_cuda or items < SYMMETRIC_FROM:
         torch.bmm(x, x.transpose(1, 2), out=out)
         return
-    size = -(-items // SYMMETRIC_BLOCKS)
+    size = ALIGNED * -(-items // (ALIGNED * SYMMETRIC_BLOCKS))
     for start in range(0, items, size):
-        rows = slice(start, min(start + size, items))
-        out[:, rows, start:] = torch.bmm(x[:, rows], x[:, start:].transpose(1, 2))
-        out[:, start:, rows] = out[:, rows, start:].transpose(1, 2)
+        stop = min(start + size, items)
+        columns = torch.bmm(x[:, start:], x[:, start:stop].transpose(1, 2))
+        out[:, start:, start:stop] = columns
+        out[:, start:stop, stop:] = columns[:, stop - start :].transpose(1, 2)
 
 
 def squared_distances(x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -86,10 +89,12 @@ def squared_distances(x: Tensor, mask: Tensor | None = None) -> Tensor:
     return distance
 
 
-def take_rows(x: Tensor, index: Tensor) -> Tensor:
-    """Rows `index` (B, K) of `x` (B, M, c): (B, K, c)."""
+def take_rows(x: Tensor, index: Tensor, out: Tensor | None = None) -> Tensor:
+    """Rows `index` (B, K) of `x` (B, M, c): (B, K, c), to the contiguous `out` where given."""
     start = torch.arange(0, x.shape[0] * x.shape[1], x.shape[1], device=x.device)
-    return x.flatten(0, 1).index_select(0, (index + start[:, None]).flatten()).view(*index.shape, x.shape[2])
+    flat = None if out is None else out.flatten(0, 1)
+    rows = torch.index_select(x.flatten(0, 1), 0, (index + start[:, None]).flatten(), out=flat)
+    return rows.view(*index.shape, x.shape[2])
 
 
 def tie_duplicates(distance: Tensor) -> Tensor:
