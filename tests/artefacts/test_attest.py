@@ -14,6 +14,7 @@ RECORD = {
     "by": "Ada",
     "date": "2026-01-02T03:04:05+00:00",
     "profile": "mini",
+    "configuration": "0123456789ab",
     "start_from": "scratch",
     "machine": {"processor": "Some CPU", "cores": 2, "memory_gib": 7.6, "gpus": 0},
     "wall_seconds": {"backbones": 60.0, "checkpoints": 65.4},
@@ -27,7 +28,7 @@ def test_table_of_records_is_written_between_the_marks(tmp_path):
     readme.write_text(f"before\n{attest.BEGIN}\nold\n{attest.END}\nafter\n")
     attest.write_table(readme, tmp_path)
     text = readme.read_text()
-    assert "| Ada | 2026-01-02 | mini | scratch | Some CPU, 2 cores, 8 GiB | 2 min 5 s |" in text
+    assert "| Ada | 2026-01-02 | mini | 0123456789ab | scratch | Some CPU, 2 cores, 8 GiB | 2 min 5 s |" in text
     assert "dynfocus msvd_qa 49.5 [42.5, 56.5]" in text and "old" not in text
     assert text.startswith("before\n") and text.endswith("\nafter\n")
     attest.write_table(readme, tmp_path)

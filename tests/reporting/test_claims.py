@@ -8,9 +8,11 @@ from score_files import score_record
 
 from dynfocus.config import load_config
 from dynfocus.config.jobs import Jobs
+from dynfocus.config.slices import hash_of
 from dynfocus.reporting.claims import (
     claim_evaluations,
     claim_runs,
+    claim_settings,
     judge_claim,
     judge_claims,
     origin_of,
@@ -122,8 +124,28 @@ def test_stored_outcomes_with_more_seeds_are_shown(scores, tmp_path):
     one = [judge_claim(Results(root, (0,)), claim) for claim in load_claims() if claim.id == name]
     (shown,) = prefer_more_seeds(one, stored)
     assert (shown.verdict, shown.stored, shown.seeds) == ("replicates", True, [0, 1, 2])
+    assert shown.here == 2.0
     (fresh,) = prefer_more_seeds(one, None)
     assert (fresh.verdict, fresh.stored) == ("not attempted", False)
+
+
+def test_a_stored_outcome_is_shown_in_the_words_of_the_register(scores, tmp_path):
+    jobs = jobs_of(scores(runs([50.0, 60.0, 70.0], [48.0, 58.1, 68.0])))
+    stored = store_claims(jobs, tmp_path / "claims.json")
+    old = stored.model_copy(update={"claims": [one.model_copy(update={"note": "old"}) for one in stored.claims]})
+    shown = prefer_more_seeds(judge_claims(Results(jobs.layout.root, (0,))), old)
+    assert [outcome.note for outcome in shown] == [claim.note for claim in load_claims()]
+    assert sum(outcome.stored for outcome in shown) > 0
+
+
+def test_other_words_for_a_claim_leave_stored_outcomes_current(tmp_path, monkeypatch):
+    jobs = jobs_of(tmp_path)
+    before = hash_of(claim_settings(jobs))
+    for field, changes in (("statement", False), ("note", False), ("metric", True)):
+        reworded = [claim.model_copy(update={field: "other"}) for claim in load_claims()]
+        monkeypatch.setattr("dynfocus.reporting.claims.load_claims", lambda reworded=reworded: reworded)
+        assert (hash_of(claim_settings(jobs)) != before) == changes
+        monkeypatch.undo()
 
 
 def test_the_origin_of_stored_outcomes_says_when_settings_changed(tmp_path):

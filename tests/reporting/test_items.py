@@ -16,11 +16,11 @@ from dynfocus.reporting.breakdown import group_table
 from dynfocus.reporting.cases import converse
 from dynfocus.reporting.clip_similarity import question_and_answer, resize
 from dynfocus.reporting.hours import accuracy_table, hours_table
-from dynfocus.reporting.latency import latency_cell, latency_table, time_answers
+from dynfocus.reporting.latency import latency_cell, latency_table, order_notes, time_answers
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.settings import settings_table
 from dynfocus.reporting.sweeps import optimum_table, sweep_table
-from dynfocus.reporting.tables import Comparison
+from dynfocus.reporting.tables import Comparison, Row
 from dynfocus.reporting.token_budget import frame_table, video_table
 from dynfocus.reporting.training_data import data_table
 
@@ -112,6 +112,15 @@ def test_token_budget_of_the_paper_profile_is_the_paper_s(tmp_path):
     rows = texts(video_table(session, "token_budget"))
     assert rows["DynFocus"][2] == "960"  # 100 frames: 20 · 40 + 2 · 80
     assert rows["LLaMA-VID"][2] == "200"
+    assert "DynFocus, L and K of the paper" not in rows
+
+
+def test_token_budget_of_a_smaller_profile_shows_the_paper_s_l_and_k_too(tmp_path):
+    table = video_table(session_of(tmp_path), "token_budget")
+    rows = texts(table)
+    assert rows["DynFocus"][2] == "352"  # 100 frames: 4 · 40 + 2 · 96
+    assert rows["DynFocus, L and K of the paper"][2] == "960"
+    assert table.notes == ["DynFocus keeps K = 4 of L = 5 event prototypes here, 20 of 25 in the paper."]
 
 
 # C.3 and B.7
@@ -126,15 +135,15 @@ def test_groups_come_in_the_paper_s_order_with_gaps(scores):
     assert rows["Sum: summarization"][0].gap
 
 
-def test_best_setting_is_the_smallest_of_equals(scores):
+def test_best_setting_is_the_smallest_of_equals_in_the_paper_s_unit(scores):
     def record(setting: int, long: float) -> dict:
         groups = {"duration": {"long": {"accuracy": long}}}
         return score_record("video_mme", f"prototypes_{setting}", 0, {"accuracy": 40.0}, groups)
 
     session = session_of(scores([record(5, 30.0), record(15, 45.0), record(55, 45.0)]))
     rows = texts(optimum_table(session))
-    best = session.jobs.run("prototypes_15").network.event_prototypes
-    assert (rows["long videos"][0].ours, rows["long videos"][0].paper) == (best, 60)
+    assert session.jobs.run("prototypes_15").network.event_prototypes == 3
+    assert (rows["long videos"][0].ours, rows["long videos"][0].paper) == (15, 60)
     assert rows["short videos"][0].gap
 
 
@@ -187,6 +196,19 @@ def test_latency_interval_by_hand():
     cell = latency_cell(Comparison(paper=1.4, unit="s"), [1.0, 2.0, 3.0])
     assert (cell.ours, cell.questions) == (2.0, 3)
     assert cell.high - cell.ours == pytest.approx(2.484138, abs=1e-5)
+
+
+def test_another_order_of_latencies_than_the_paper_s_is_said():
+    def row(name: str, paper: float, ours: float | None) -> Row:
+        return Row(labels=[name], cells=[Comparison(paper=paper, ours=ours, unit="s")])
+
+    rows = [row("LLaMA-VID", 1.3, 0.1), row("DynFocus (L = 25)", 1.4, 0.3), row("Flash-VStream", 1.7, 0.2)]
+    said = (
+        "MSVD, fastest first: here LLaMA-VID, Flash-VStream, DynFocus; in the paper LLaMA-VID, DynFocus, Flash-VStream."
+    )
+    assert order_notes(rows, ["MSVD"]) == [said]
+    assert order_notes([*rows[:2], row("Flash-VStream", 1.7, 0.4)], ["MSVD"]) == []
+    assert order_notes([*rows[:2], row("Flash-VStream", 1.7, None)], ["MSVD"]) == []
 
 
 def test_latency_without_checkpoints_is_gaps(tmp_path):

@@ -120,3 +120,19 @@ def test_coverage_names_every_failure(root):
         (["dynfocus", "0"], ["40 of 40; 1 unparsed", "40 of 40; 1 unparsed"]),
     ]
     assert table.notes == ["Open answers judged by: rule."]
+
+
+def test_a_floor_is_a_last_row_of_ours_in_the_same_metrics(scores):
+    root = scores([score_record("msvd_qa", "blind", 0, {"accuracy": 21.0, "score": 1.2})])
+    table = paper_table("table_7", "Data", Results(root, (0,)), MINI, heads=("Method",), floor=("Blind", "blind"))
+    assert table.rows[-1].labels == ["Blind"]
+    assert cell(table, "Blind", "MSVD-QA Acc").ours == 21.0 and cell(table, "Blind", "MSVD-QA Score").ours == 1.2
+    assert cell(table, "Blind", "VideoMME Acc").gap and cell(table, "Blind", "MSVD-QA Acc").paper is None
+
+
+@pytest.mark.parametrize(("unparsed", "said"), [(13, False), (14, True)])
+def test_a_score_of_replies_that_mostly_name_no_option_is_marked(scores, unparsed, said):
+    record = score_record("lvbench", "kmeans", 0, {"accuracy": 12.0})
+    record["failures"]["unparsed"] = unparsed
+    notes = " ".join(table_5(scores([record])).notes)
+    assert (f"kmeans on lvbench, seed 0: {unparsed} of 40 replies name no option" in notes) == said

@@ -27,7 +27,7 @@ from dynfocus.provenance import content_hash, git_commit, read_manifest, verify,
 
 RECORDS = Path("docs", "attestations")
 BEGIN, END = "<!-- attestations: begin -->", "<!-- attestations: end -->"
-HEADS = ("Who", "Date", "Profile", "From", "Machine", "Time of all jobs", "Headline", "Scores")
+HEADS = ("Who", "Date", "Profile", "Settings", "From", "Machine", "Time of all jobs", "Headline", "Scores")
 
 
 def attest(jobs: Jobs, by: str = "", folder: Path = RECORDS) -> Path:
@@ -148,6 +148,7 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
         record["by"] or "not named",
         record["date"][:10],
         record["profile"],
+        record["configuration"],
         record["start_from"],
         f"{hardware['processor']}, {hardware['cores']} cores{gpus}, {hardware['memory_gib']:.0f} GiB",
         f"{total // 60} min {total % 60} s",

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from dynfocus.reporting.register import load_cells
 from dynfocus.reporting.results import Results
 from dynfocus.reporting.session import Session
-from dynfocus.reporting.tables import Comparison, Table, own_cell, plain_table
+from dynfocus.reporting.tables import Comparison, Table, own_cell, plain_table, unread_notes
 
 GROUP_METRICS = {"mlvu": {"summary": "score", "subPlot": "score"}}
 """Labels whose metric is not the accuracy: the generation tasks of MLVU carry a score of 2 to 10."""
@@ -34,6 +34,7 @@ def group_table(session: Session, item: str, benchmark: str, grouping: str, titl
     ]
     titles = [session.experiments.runs[run].title for run in entry.runs]
     notes = ["A question counts under each of its labels."] if grouping == "capability" else []
+    notes += unread_notes(results, [(run, benchmark) for run in entry.runs])
     return plain_table(f"{item}_{benchmark}", title, (grouping.capitalize(),), titles, rows, notes=notes)
 
 
@@ -46,7 +47,7 @@ def group_cell(results: Results, run: str, benchmark: str, grouping: str, label:
 
 def group_figure(table: Table) -> Figure:
     """Horizontal bars with intervals of the accuracies of a group table; scores are left out."""
-    from dynfocus.reporting.figures import interval_bars
+    from dynfocus.reporting.figures import percent_bars
 
     series = {
         column: {
@@ -56,4 +57,4 @@ def group_figure(table: Table) -> Figure:
         }
         for index, column in enumerate(table.columns)
     }
-    return interval_bars(series, "accuracy (%)")
+    return percent_bars(series, "accuracy (%)")

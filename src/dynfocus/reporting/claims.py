@@ -35,8 +35,15 @@ SWEEP_UNITS = {"prototypes": 1.0, "ratio": 0.01}
 """Sweep -> what one unit in its run names stands for (`ratio_80` is K/L = 0.8)."""
 
 
+WORDS = {"statement", "source", "note"}
+"""Fields of a claim that say what it is about, and change nothing of how it comes out."""
+
+
 class Outcome(BaseModel):
-    """A tested claim: the paired difference `better - worse`, oriented so that the claim says > 0."""
+    """A tested claim: the paired difference `better - worse`, oriented so that the claim says > 0.
+
+    here: beside a stored outcome, the difference of this run's own seeds.
+    """
 
     id: str
     statement: str
@@ -57,6 +64,7 @@ class Outcome(BaseModel):
     verdict: str = Verdict.NOT_ATTEMPTED.value
     reason: str = ""
     stored: bool = False
+    here: float | None = None
 
 
 class Stored(BaseModel):
@@ -200,9 +208,9 @@ def claim_evaluations(jobs: Jobs) -> list[tuple[str, int]]:
 
 
 def claim_settings(jobs: Jobs) -> dict:
-    """What stored outcomes depend on: training, answering and judging in this profile, and the register."""
+    """What stored outcomes depend on: training, answering and judging in this profile, and what is compared."""
     slices = {step: jobs.settings(step) for step in ("answer_questions", "judge_answers")}
-    return {**slices, "claims": [claim.model_dump() for claim in load_claims()]}
+    return {**slices, "claims": [claim.model_dump(exclude=WORDS) for claim in load_claims()]}
 
 
 def store_claims(jobs: Jobs, out: Path) -> Stored:
@@ -232,8 +240,15 @@ def read_stored(path: Path, profile: str) -> Stored | None:
 
 def prefer_more_seeds(fresh: Sequence[Outcome], stored: Stored | None) -> list[Outcome]:
     """For every claim, the outcome over more seeds: tested now, or stored by the `claims` target."""
-    kept = {outcome.id: outcome.model_copy(update={"stored": True}) for outcome in stored.claims} if stored else {}
-    return [max(outcome, kept.get(outcome.id, outcome), key=lambda one: len(one.seeds)) for outcome in fresh]
+    kept = {outcome.id: outcome for outcome in stored.claims} if stored else {}
+
+    def better_tested(now: Outcome) -> Outcome:
+        before = kept.get(now.id, now)
+        if len(before.seeds) <= len(now.seeds):
+            return now
+        return before.model_copy(update={"stored": True, "here": now.difference, **now.model_dump(include=WORDS)})
+
+    return [better_tested(outcome) for outcome in fresh]
 
 
 def origin_of(stored: Stored, jobs: Jobs) -> str:

@@ -28,9 +28,13 @@ def use_style() -> None:
         pyplot.style.use(str(path))
 
 
-def write_figure(figure: Figure, folder: Path, stem: str) -> list[Path]:
-    """Write `{stem}.pdf`, `.svg` and `.png`; the files of equal figures are equal byte for byte."""
+def write_figure(figure: Figure, folder: Path, stem: str, stamp: str = "") -> list[Path]:
+    """Write `{stem}.pdf`, `.svg` and `.png`, with `stamp` in small print below them.
+
+    The files of equal figures are equal byte for byte.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    figure.text(1, 0, stamp, ha="right", va="top", fontsize=6, color=GREY)
     fixed = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
     paths = []
     for suffix, metadata in fixed.items():
@@ -91,7 +95,7 @@ def paper_and_ours(table: Table, column: str, profile: str, paper_label: str = "
     return figure
 
 
-def shorten(labels: Sequence[str], limit: int = 46) -> str:
+def shorten(labels: Sequence[str], limit: int = 60) -> str:
     """Row labels in one line; the parts after the first are cut to what fits."""
     text = labels[0] if len(labels) == 1 else f"{labels[0]}: {labels[-1]}"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
@@ -157,8 +161,8 @@ def similarity_curves(
     return figure
 
 
-def interval_bars(series: Mapping[str, Mapping[str, Comparison]], xlabel: str) -> Figure:
-    """Horizontal bars with 95 % intervals: one group of bars per label, one bar per series; gaps stay empty."""
+def percent_bars(series: Mapping[str, Mapping[str, Comparison]], xlabel: str) -> Figure:
+    """Horizontal bars of 0 to 100 % with 95 % intervals: one group a label, one bar a series; gaps stay empty."""
     use_style()
     labels = list(dict.fromkeys(label for bars in series.values() for label in bars))
     figure, axes = pyplot.subplots(figsize=(6.4, 0.8 + 0.36 * max(len(labels), 2) * max(len(series), 1)))
@@ -168,7 +172,7 @@ def interval_bars(series: Mapping[str, Mapping[str, Comparison]], xlabel: str) -
             cell = bars.get(label)
             place = position + (number - (len(series) - 1) / 2) * width
             if cell is None or cell.ours is None:
-                axes.text(0.5, place, "no result", va="center", color=GREY, fontsize=7)
+                axes.text(1, place, "no result", va="center", color=GREY, fontsize=7)
                 continue
             colour = (BLUE, ORANGE, GREEN, PINK)[number % 4]
             axes.barh(
@@ -178,7 +182,7 @@ def interval_bars(series: Mapping[str, Mapping[str, Comparison]], xlabel: str) -
                 axes.plot([cell.low, cell.high], [place, place], color="black", linewidth=1)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 100)
     axes.set_xlabel(xlabel)
     if len(series) > 1:
         axes.legend()
@@ -204,8 +208,7 @@ def basic_against_hallucinated(table: Table, profile: str) -> Figure:
             axes.plot(*paper, "o", fillstyle="none", color=GREY)
             named.append((paper[0], paper[1], row.labels[0]))
         if None not in ours:
-            (point,) = axes.plot(*ours, "s", label=f"{row.labels[0]}, ours ({profile})")
-            axes.annotate("ours", ours, xytext=(5, -8), textcoords="offset points", fontsize=7, color=point.get_color())
+            axes.plot(*ours, "s", label=f"{row.labels[0]}, ours ({profile})", clip_on=False, zorder=3)
     for x, y, height, name in spread_labels(named, 3.6):
         axes.annotate(
             name,

@@ -80,8 +80,12 @@ class Cell(Entry):
         return len(self.value.partition(".")[2]) if self.number is not None else 0
 
 
+OWN_CHECK = "a check of ours"
+"""Source of a direction that the paper does not state, but that its claims rest on."""
+
+
 class Claim(Entry):
-    """One direction of the text.
+    """One direction of the text, or one that the others rest on (`source` is `OWN_CHECK`).
 
     `pair`: run `better` has the higher metric than run `worse`; `run:metric` names another metric.
     `optimum_larger`, `optimum_smaller`: over the runs of sweep `better`, the best setting on the

@@ -20,7 +20,7 @@ from dynfocus.reporting.costs import costs_table, read_costs
 from dynfocus.reporting.headline import headline, headline_table
 from dynfocus.reporting.lineage import anchor, lineage, score_files, shown
 from dynfocus.reporting.page import figures_html, page, table_html
-from dynfocus.reporting.register import load_cells, load_deviations
+from dynfocus.reporting.register import OWN_CHECK, load_cells, load_deviations
 from dynfocus.reporting.results import Results
 from dynfocus.reporting.session import SavedItem, Session
 from dynfocus.reporting.tables import Table, coverage_table
@@ -50,6 +50,7 @@ def render(config: Config, root: Path, out: Path) -> None:
     items = selected_items(session)
     made = [*(session.layout.notebook(name, "ipynb") for name in items), session.layout.claims]
     outcomes = prefer_more_seeds(judge_claims(results), stored)
+    of_paper = [outcome for outcome in outcomes if outcome.source != OWN_CHECK]
     findings = lint.run()
     html = page(
         "report.html.j2",
@@ -61,8 +62,9 @@ def render(config: Config, root: Path, out: Path) -> None:
         headline=table_html(headline_table(config, root), record_link),
         sections=[section(session, name) for name in items],
         cells=len(load_cells()),
-        outcomes=outcomes,
-        verdicts=count_verdicts(outcomes),
+        outcomes=of_paper,
+        own_checks=[outcome for outcome in outcomes if outcome.source == OWN_CHECK],
+        verdicts=count_verdicts(of_paper),
         stored=origin_of(stored, session.jobs) if stored and any(one.stored for one in outcomes) else "",
         claims_record=record_link(shown(session.layout.claims, root)) if session.layout.claims.exists() else "",
         findings=[finding for finding in findings if finding.outcome != "ok"],

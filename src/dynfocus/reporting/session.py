@@ -130,7 +130,8 @@ class Session:
         for name, (figure, caption) in (figures or {}).items():
             from dynfocus.reporting.figures import write_figure
 
-            write_figure(figure, self.layout.results / "figures", f"{item}_{name}")
+            stamp = f"{self.config.profile} profile" if self.scale.obstacle else ""
+            write_figure(figure, self.layout.results / "figures", f"{item}_{name}", stamp)
             saved.append(SavedFigure(stem=f"{item}_{name}", caption=caption))
         record = SavedItem(
             item=item, title=title, profile=self.config.profile, tables=tables, figures=saved, notes=list(notes)

@@ -45,7 +45,10 @@ def settings_table(session: Session, run: str) -> Table:
         paper = cell.value if cell.number is None else f"{cell.number:g}"
         rows.setdefault(cell.row, []).extend([paper, ours if ours == paper else f"{ours} ≠"])
     columns = [f"{stage}, {whose}" for stage in STAGES for whose in ("paper", "ours")]
-    notes = [f"Ours: {run}, read from {source}.", "≠: differs from the paper's; see the deviations."]
+    notes = [
+        f"Ours: {run}, read from {source}.",
+        f"≠: differs from the paper's; chosen for the size of the {session.config.profile} profile.",
+    ]
     return plain_table("table_11", "Training settings", ("Setting",), columns, rows_of(rows), notes=notes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
@@ -48,10 +49,14 @@ def sweep_table(session: Session, sweep: str, head: str, title: str) -> Table:
         )
         for point in points
     ]
-    scaled = any(point.here != point.paper for point in points)
-    notes = [f"{head} is the paper's, scaled by this profile's default over the paper's."] if scaled else []
+    notes = [f"{head} is the paper's, scaled by this profile's default over the paper's."] if is_scaled(points) else []
     heads = (f"{head} here", f"{head} of the paper")
     return plain_table(f"{ITEM}_{sweep}", title, heads, (*DURATIONS, "all"), rows, notes=notes)
+
+
+def is_scaled(points: Sequence[Point]) -> bool:
+    """Whether this profile sweeps other settings than the paper."""
+    return any(point.here != point.paper for point in points)
 
 
 def sweep_curves(session: Session, sweep: str) -> dict[str, dict[float, tuple[float, float, float]]]:
@@ -76,11 +81,12 @@ def sweep_figure(session: Session, sweep: str, label: str) -> Figure:
     """One curve per duration, its best setting ringed."""
     from dynfocus.reporting.figures import curves
 
-    return curves(sweep_curves(session, sweep), label, "Video-MME accuracy (%)")
+    where = f"{label} of the {session.config.profile} profile" if is_scaled(sweep_points(session, sweep)) else label
+    return curves(sweep_curves(session, sweep), where, "Video-MME accuracy (%)")
 
 
 def optimum_table(session: Session) -> Table:
-    """The best L and K/L per duration, the smallest of equals; the paper prints the best L only."""
+    """The best L and K/L per duration, in the paper's settings, the smallest of equals; it prints the best L only."""
     printed = {cell.group.partition("=")[2]: cell.number for cell in cells_of("b_7") if cell.group}
     rows = []
     for duration in DURATIONS:
@@ -96,11 +102,13 @@ def optimum_table(session: Session) -> Table:
         }
         rows.append(((f"{duration} videos",), (best["prototypes"].model_copy(update=update), best["ratio"])))
     notes = ["An optimum has no interval; the claims on B.7 test its direction over seeds."]
+    if is_scaled(sweep_points(session, "prototypes")):
+        notes.append("L is the paper's; the table of the sweep has the L of this profile that stands for it.")
     return plain_table("b_7_optimum", "Best setting by length", ("Videos",), ("Best L", "Best K/L"), rows, notes=notes)
 
 
 def best_cell(session: Session, sweep: str, duration: str) -> Comparison:
-    """The setting with the highest accuracy on a duration."""
+    """The paper's setting with the highest accuracy on a duration."""
     curve = sweep_curves(session, sweep).get(duration, {})
     decimals = 0 if sweep == "prototypes" else 1
     if not curve:
@@ -108,10 +116,10 @@ def best_cell(session: Session, sweep: str, duration: str) -> Comparison:
             unit="count", decimals=decimals, gap=f"missing: no {sweep} run has scores of {duration} videos"
         )
     best = max(sorted(curve), key=lambda setting: curve[setting][0])
-    run = next(point.run for point in sweep_points(session, sweep) if point.here == best)
-    record = record_of(session.results(ITEM), run)
+    point = next(point for point in sweep_points(session, sweep) if point.here == best)
+    record = record_of(session.results(ITEM), point.run)
     seeds = len(session.seeds(ITEM))
-    return Comparison(ours=best, unit="count", decimals=decimals, record=record, seeds=seeds)
+    return Comparison(ours=point.paper, unit="count", decimals=decimals, record=record, seeds=seeds)
 
 
 def record_of(results: Results, run: str) -> str:

@@ -19,6 +19,10 @@ DECIMALS = {"percent": 1, "score": 2, "score10": 2, "hours": 2, "s": 2, "ms": 2,
 """Digits after the point of our values where the paper prints none."""
 
 
+MOST_UNREAD = 1 / 3
+"""Share of replies without an option from which a table says so beside the score."""
+
+
 def signed(value: float, decimals: int) -> str:
     """A difference with its sign, in the typography of a minus."""
     return f"{value:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
@@ -166,10 +170,12 @@ def paper_table(
     heads: Sequence[str] = ("Model",),
     caption: str = "",
     cells: Iterable[Cell] | None = None,
+    floor: tuple[str, str] | None = None,
 ) -> Table:
     """A table of the paper in its own layout, every cell joined to our results.
 
-    A row label holds one part per head, split at ` | `; a column that a row does not have stays empty.
+    A row label holds one part per head, split at ` | `; a column that a row does not have stays empty. `floor` is a
+    (label, run) that the paper does not have, a last row of ours to read the others against.
     """
     chosen = tuple(cells) if cells is not None else cells_of(table)
     columns = list(dict.fromkeys(cell.column for cell in chosen))
@@ -177,8 +183,33 @@ def paper_table(
     for label in dict.fromkeys(cell.row for cell in chosen):
         by_column = {cell.column: compare_cell(cell, results, scale) for cell in chosen if cell.row == label}
         rows.append(Row(labels=label.split(" | "), cells=[by_column.get(column, "") for column in columns]))
+    if floor is not None:
+        label, run = floor
+        asked = {cell.column: cell for cell in reversed(chosen)}
+        found = [
+            own_cell(results.get(run, asked[name].benchmark, asked[name].metric, asked[name].group), asked[name].unit)
+            for name in columns
+        ]
+        rows.append(Row(labels=[label], cells=found))
     built = Table(id=table, title=title, heads=list(heads), columns=columns, rows=rows, caption=caption)
-    return built.model_copy(update={"notes": table_notes(built, chosen, scale)})
+    pairs = [(cell.run, cell.benchmark) for cell in chosen]
+    notes = [*table_notes(built, chosen, scale), *unread_notes(results, pairs)]
+    return built.model_copy(update={"notes": notes})
+
+
+def unread_notes(results: Results, pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """A line for every (run, benchmark) whose score says more of how replies are written than of what was seen."""
+    notes = []
+    for run, benchmark in dict.fromkeys(pairs):
+        for seed in results.seeds:
+            record = results.records.get((run, seed, benchmark), {})
+            unread, total = record.get("failures", {}).get("unparsed", 0), record.get("coverage", {}).get("total", 0)
+            if total and unread / total > MOST_UNREAD:
+                notes.append(
+                    f"{run} on {benchmark}, seed {seed}: {unread} of {total} replies name no option and count as "
+                    "wrong; the score tells little of what the model saw."
+                )
+    return notes
 
 
 def table_notes(table: Table, cells: Iterable[Cell], scale: Scale) -> list[str]:
