@@ -37,6 +37,7 @@ from dynfocus.network.clustering import kmeans
 from dynfocus.network.complexity import WORDS, meta_encoder, module_work, paper_config
 from dynfocus.network.dpe import ScoreNetwork, estimate_events, pool_patches
 from dynfocus.network.topk import perturbed_topk
+from dynfocus.provenance import git_commit
 from dynfocus.startup import prepare_process
 
 PATCHES, WIDTH, TEXT_WIDTH, QUERIES = 256, 1408, 768, 32
@@ -363,7 +364,8 @@ def markdown(result: dict) -> str:
     lines = [
         f"# Kernels on {result['device']}",
         "",
-        f"torch {result['torch']}, fp32, N = {PATCHES}, d = {WIDTH}, medians of at most {result['repeats']}, TF32 off; "
+        f"Code {(result['commit'] or 'of no commit')[:10]}, torch {result['torch']}, fp32, N = {PATCHES}, d = {WIDTH}, "
+        f"medians of at most {result['repeats']}, TF32 off; "
         f"ceilings: matmul {result['matmul_gflops']:.0f} GFLOP/s, copy {result['memory_gbs']:.1f} GB/s.",
         "",
         "| kernel | T | ours, ms | reference, ms | ratio | matmul, % | memory, % | ours, MiB | reference, MiB |",
@@ -405,6 +407,7 @@ def main() -> None:
     result = {
         "device": device_name(device),
         "torch": torch.__version__,
+        "commit": git_commit(),
         "huge_pages": os.environ["THP_MEM_ALLOC_ENABLE"],
         "repeats": options.repeats,
         "matmul_gflops": matmul / 1e9,
