@@ -174,7 +174,7 @@ def clustering_cases(features: Tensor, network: Network) -> list[Case]:
             Case(
                 "weighted K-means, K = 80",
                 frames,
-                lambda: kmeans(flat[None], clusters, weights[None]),
+                lambda: kmeans(flat[None], clusters, weights[None].log()),
                 (lambda: reference.usual_kmeans(flat, clusters, weights, 20)) if fits else None,
                 4 * frames * clusters * channels,
                 flat.nbytes,

@@ -82,7 +82,7 @@ def test_kmeans_equals_the_equations(case, weighted):
     if len(x) <= 5:
         assert cluster(x[None], 5, "kmeans").labels[0].tolist() == list(range(len(x)))
         return
-    made = kmeans(x[None], 5, weights[None])
+    made = kmeans(x[None], 5, weights[None].log())
     labels, centres = reference.kmeans(x.double(), 5, weights.double(), 20)
     assert made.labels[0].tolist() == labels
     assert made.centres[0].tolist() == centres
@@ -240,3 +240,20 @@ def test_every_cluster_has_a_member_and_its_centre_is_one():
         for labels, centres in zip(made.labels, made.centres, strict=True):
             assert sorted(set(labels.tolist())) == list(range(12))
             assert labels[centres].tolist() == list(range(12))
+
+
+def test_weighted_kmeans_equals_the_equations_with_densities_as_weights():
+    x = blobs(40, 24)
+    made = cluster(x[None], 6, "weighted_kmeans", 5)
+    _, _, rho, _ = reference.dpc_knn(x.double(), 6, 5)
+    labels, centres = reference.kmeans(x.double(), 6, rho, 20)
+    assert (made.labels[0].tolist(), made.centres[0].tolist()) == (labels, centres)
+
+
+def test_weighted_kmeans_knows_densities_too_small_for_fp32():
+    x = 35 * blobs(40, 24)
+    made = cluster(x[None], 6, "weighted_kmeans", 5)
+    assert made.importance.amax().exp() == 0
+    _, _, rho, _ = reference.dpc_knn(x.double(), 6, 5)
+    labels, centres = reference.kmeans(x.double(), 6, rho, 20)
+    assert (made.labels[0].tolist(), made.centres[0].tolist()) == (labels, centres)

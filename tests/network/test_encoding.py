@@ -122,6 +122,19 @@ def test_object_prototypes_equal_the_equations_in_tree_order():
         torch.testing.assert_close(made.coarse_means[i].double(), coarse.mean(1), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("coarse", [0, 6])
+def test_objects_made_block_by_block_equal_those_made_at_once(monkeypatch, coarse, dtype):
+    frames, network = torch.randn(5, PATCHES, 20), SMALL.model_copy(update={"coarse_prototypes": coarse})
+    whole = object_prototypes_of(frames, network, dtype)
+    monkeypatch.setattr("dynfocus.network.cce.BLOCK_BYTES", {"cpu": 2 * 4 * PATCHES * (20 + 4 * PATCHES)})
+    parts = object_prototypes_of(frames, network, dtype)
+    assert whole.tokens.dtype == dtype
+    for field, made in vars(parts).items():
+        expected = getattr(whole, field)
+        assert (made is None and expected is None) or torch.equal(made, expected), field
+
+
 def test_each_coarse_prototype_is_followed_by_the_fine_ones_below_it():
     order, group = tree_order(torch.tensor([[1, 0, 1, 1]]), 2)
     assert order.tolist() == [[0, 3, 1, 2, 4, 5]]

@@ -10,7 +10,7 @@ from toy import IMAGE, PATCHES, WIDTH, toy_batch, toy_model, toy_samples
 from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, LlamaConfig
 
 from dynfocus.errors import UserError
-from dynfocus.network import DynFocusForConditionalGeneration
+from dynfocus.network import DynFocusConfig, DynFocusForConditionalGeneration
 
 RELOAD = """
 import sys, torch
@@ -221,6 +221,25 @@ def test_explain_tells_every_choice_of_the_forward_pass():
     torch.testing.assert_close(story.attention.sum(1), torch.ones(20))
     with pytest.raises(UserError, match="selects no frames"):
         toy_model(encoder="two_token").explain(video, prompt)
+
+
+def test_padding_before_a_frame_is_refused():
+    model = toy_model()
+    mask = torch.tensor([[True, True, True], [False, True, True]])
+    with pytest.raises(UserError, match="video 1 of the batch has padding before a frame"):
+        model.visual_tokens(
+            torch.randn(2, 3, PATCHES, WIDTH),
+            None,
+            mask,
+            torch.ones(2, 3, dtype=torch.long),
+            None,
+            torch.tensor([0, 1]),
+        )
+
+
+def test_a_grid_that_the_star_memory_cannot_pool_is_refused():
+    with pytest.raises(UserError, match="no multiple of 8"):
+        DynFocusConfig(grid=14, pooled_grid=7, encoder="flash_vstream")
 
 
 def test_an_image_is_a_video_of_one_frame():

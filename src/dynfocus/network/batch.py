@@ -24,10 +24,15 @@ class Videos:
 
     @classmethod
     def from_padded(cls, features: Tensor, mask: Tensor) -> Videos:
-        """Pack features (V, T, N, d) by their `mask` (V, T); a batch without padding is not copied."""
+        """Pack features (V, T, N, d) by their `mask` (V, T), padded on the right; without padding nothing is copied."""
         lengths = tuple(mask.sum(1).tolist())
         if 0 in lengths:
             raise UserError(f"video {lengths.index(0)} of the batch has no frame; check video_mask")
+        late = (mask[:, 1:] & ~mask[:, :-1]).any(1)
+        if bool(late.any()):
+            raise UserError(
+                f"video {int(late.long().argmax())} of the batch has padding before a frame; pad on the right"
+            )
         frames = features.flatten(0, 1) if sum(lengths) == mask.numel() else features[mask]
         return cls(frames, mask, lengths)
 

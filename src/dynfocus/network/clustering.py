@@ -66,10 +66,10 @@ def cluster(
     with torch.autocast(x.device.type, enabled=False):
         if method == "dpc_knn":
             return dpc_knn(squared_distances(x, mask), clusters, neighbours, x.shape[2], mask)
-        weights = None
+        log_weights = None
         if method == "weighted_kmeans":
-            weights = torch.exp(-neighbour_energy(squared_distances(x, mask), neighbours, x.shape[2], mask))
-        return kmeans(x, clusters, weights, mask)
+            log_weights = -neighbour_energy(squared_distances(x, mask), neighbours, x.shape[2], mask)
+        return kmeans(x, clusters, log_weights, mask)
 
 
 def identity_clusters(x: Tensor, clusters: int, mask: Tensor | None) -> Clusters:
@@ -137,12 +137,13 @@ def dpc_knn(distance: Tensor, clusters: int, neighbours: int, channels: int, mas
 def kmeans(
     x: Tensor,
     clusters: int,
-    weights: Tensor | None = None,
+    log_weights: Tensor | None = None,
     mask: Tensor | None = None,
     iterations: int = LLOYD_ITERATIONS,
 ) -> Clusters:
-    """Lloyd's algorithm on items `x` (B, M, c), M > clusters, with optional item weights (B, M).
+    """Lloyd's algorithm on items `x` (B, M, c), M > clusters, with optional logarithms of item weights (B, M).
 
+    Weights are compared inside a cluster alone, so densities count that are too small for fp32 (as in `dpc_knn`).
     It starts from items evenly spaced in order and stops when no item moves or after `iterations`. A cluster that
     ends empty takes the item farthest from its own centroid (`_fill_empty`). A cluster's centre is
     the member nearest to its centroid.
@@ -154,12 +155,12 @@ def kmeans(
     refuse_non_finite(norms, mask)
     if mask is not None:
         x = x.masked_fill(~real[:, :, None], 0.0)
-    weights = real.float() if weights is None else weights.float().masked_fill(~real, 0.0)
+    logits = torch.zeros_like(norms) if log_weights is None else log_weights.float().masked_fill(~real, 0.0)
     centroids = take_rows(x, _evenly_spaced(real, clusters))
     distance = _centroid_distances(x, centroids)
     labels = distance.min(1).indices
     for step in range(iterations):
-        centroids = _means(x, labels, weights, centroids)
+        centroids = _means(x, labels, logits, real, centroids)
         distance = _centroid_distances(x, centroids)
         moved = distance.min(1).indices
         if step + 1 == iterations or torch.equal(moved, labels):
@@ -172,7 +173,7 @@ def kmeans(
     labels = torch.where(few, alone.labels, labels.masked_fill(~real, -1))
     centres = torch.where(few, alone.centres, centres)
     exists = torch.where(few, alone.exists, exists)
-    return Clusters(labels, centres, exists, weights.clamp(min=torch.finfo(weights.dtype).tiny).log())
+    return Clusters(labels, centres, exists, logits)
 
 
 def _first_real(ranked: Tensor, real: Tensor, clusters: int) -> tuple[Tensor, Tensor]:
@@ -217,13 +218,13 @@ def weighted_sums(x: Tensor, share: Tensor, labels: Tensor) -> Tensor:
     return made.view(batch, clusters, -1)
 
 
-def _means(x: Tensor, labels: Tensor, weights: Tensor, centroids: Tensor) -> Tensor:
-    """Weighted means (B, K, c) of the members of each cluster; an empty one keeps its centroid."""
+def _means(x: Tensor, labels: Tensor, logits: Tensor, real: Tensor, centroids: Tensor) -> Tensor:
+    """Weighted means (B, K, c) of the real members of each cluster; an empty one keeps its centroid."""
     slots = torch.arange(centroids.shape[1], device=x.device)
-    share = (labels[:, None, :] == slots[None, :, None]) * weights[:, None, :]
-    total = share.sum(2, keepdim=True)
-    means = weighted_sums(x, share / total.clamp(min=torch.finfo(share.dtype).tiny), labels)
-    return torch.where(total > 0, means, centroids)
+    member = (labels[:, None, :] == slots[None, :, None]) & real[:, None, :]
+    empty = ~member.any(2, keepdim=True)
+    share = logits[:, None, :].masked_fill(~member, -torch.inf).softmax(2).masked_fill(empty, 0.0)
+    return torch.where(empty, centroids, weighted_sums(x, share, labels))
 
 
 def _centroid_distances(x: Tensor, centroids: Tensor) -> Tensor:

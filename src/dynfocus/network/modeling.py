@@ -263,7 +263,8 @@ def align(model: nn.Module) -> None:
     """Copy the CPU weights that do not start at a multiple of 64 bytes, as those mapped from a file seldom do.
 
     On processors with AVX2, MKL adds up in an order that depends on where its operands start: the same weights at
-    another place give logits that differ in the last bit.
+    another place give logits that differ in the last bit. A model on its way to a GPU takes memory of the process until
+    it is there.
     """
     for parameter in model.parameters():
         if parameter.device.type == "cpu" and parameter.data_ptr() % ALIGNMENT:

@@ -35,9 +35,10 @@ class BlindEncoder(FrameEncoder):
 class StarMemoryEncoder(FrameEncoder):
     """Flash-VStream's STAR memory, made in one pass over a whole video instead of frame by frame.
 
-    Spatial: the latest frame at 8 × 8. Temporal: weighted k-means of the frames at 4 × 4, C = min(T, L) clusters.
-    Abstract: one token per cluster that attends to all frames. Retrieved: the centre frames of the three largest
-    clusters at 8 × 8.
+    Spatial: the latest frame at 8 × 8. Temporal: k-means of the frames at 4 × 4, C = min(T, L) clusters; the weights of
+    the original count the frames that its stream has merged into an item, and here every item is one frame. Abstract:
+    one token per cluster that attends to all frames. Retrieved: the centre frames of the three largest clusters at
+    8 × 8.
     """
 
     def __init__(self, config: DynFocusConfig):
@@ -56,7 +57,7 @@ class StarMemoryEncoder(FrameEncoder):
             clusters = (
                 identity_clusters(flat, config.event_prototypes, videos.mask)
                 if alone
-                else kmeans(flat, config.event_prototypes, videos.mask.float(), videos.mask)
+                else kmeans(flat, config.event_prototypes, mask=videos.mask)
             )
             temporal = clusters.merge(flat).unflatten(2, pooled.shape[2:]).to(dtype)
             size = torch.zeros_like(clusters.centres).scatter_add_(
