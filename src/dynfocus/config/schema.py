@@ -209,7 +209,7 @@ class Stage(Section):
         0.999, gt=0, lt=1, description="AdamW decay of the squared gradients; short trainings want less."
     )
     max_text_tokens: Count = Field(2048, description="Text tokens kept per sample, before visual tokens are inserted.")
-    zero_stage: Literal[0, 1, 2, 3] = Field(description="DeepSpeed ZeRO stage.")
+    zero_stage: Literal[0, 1, 2] = Field(description="DeepSpeed ZeRO stage.")
     precision: Literal["fp32", "bf16"] = Field("bf16", description="Compute type.")
     gradient_checkpointing: bool = Field(True, description="Recompute activations in the backward pass.")
     group_by_length: bool = Field(True, description="Batch samples of similar length.")

@@ -31,7 +31,7 @@ LOG_COLUMNS = (
 def save_artefact(trainer: Trainer, processor: Any, coverage: Mapping[str, Coverage], out: Path, work: Path) -> None:
     """Write model, processor, trainer state, log and coverage in `work`, rename the folder to `out`, remove `work`.
 
-    All processes take part: with ZeRO-3 the weights are gathered from them.
+    All processes take part; the first one writes.
     """
     folder = work / "finished"
     if is_main() and folder.exists():

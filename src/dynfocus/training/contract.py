@@ -73,8 +73,6 @@ def deepspeed_config(stage: Stage, plan: Plan, device: str) -> dict[str, Any]:
     zero: dict[str, Any] = {"stage": stage.zero_stage}
     if stage.zero_stage > 0:
         zero |= {"overlap_comm": device == "cuda" and stage.zero_stage > 1, "contiguous_gradients": True}
-    if stage.zero_stage == 3:
-        zero["stage3_gather_16bit_weights_on_model_save"] = True
     return {
         "train_batch_size": plan.global_batch,
         "train_micro_batch_size_per_gpu": plan.micro_batch,

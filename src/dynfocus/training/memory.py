@@ -1,8 +1,8 @@
 """Does a training fit into the memory of its devices? An estimate before anything is loaded.
 
 Model states follow the ZeRO paper's count (Rajbhandari et al. 2020, 3): in bf16, 2 bytes a parameter for weights,
-2 of gradients and 12 of optimizer (fp32 weights and the two moments of AdamW); ZeRO 1, 2 and 3 divide optimizer,
-gradients and weights among the devices. Activations follow Korthikanti et al. 2022 (34 bytes per token, channel and
+2 of gradients and 12 of optimizer (fp32 weights and the two moments of AdamW); ZeRO 1 and 2 divide optimizer and
+gradients among the devices. Activations follow Korthikanti et al. 2022 (34 bytes per token, channel and
 layer in bf16, attention matrices not stored). Vicuna-7B with ZeRO-0, the setting of Table 11, needs about 108 GB for
 its states alone.
 """
@@ -23,6 +23,8 @@ GB = 1e9
 RESERVE = 0.08
 ACTIVATION_BYTES = 34
 LOGIT_COPIES = 3
+ZERO_STAGES = 3
+"""ZeRO 0, 1 and 2. ZeRO-3 takes weights away between their uses, and the loss touches those of unused parts."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,12 @@ class Verdict:
 def estimate(model: ModelSize, division: Division, load: Load) -> Estimate:
     """Memory per device of a training step."""
     width = 2 if division.precision == "bf16" else 4
-    shared = [division.world if division.zero_stage >= stage else 1 for stage in (3, 2, 1)]
+    shared = [division.world if division.zero_stage >= stage else 1 for stage in (2, 1)]
     in_place = division.precision == "fp32" and division.zero_stage == 0
     return Estimate(
-        weights=width * model.parameters / shared[0],
-        gradients=width * model.trainable / shared[1],
-        optimizer=(8 if in_place else 12) * model.trainable / shared[2],
+        weights=width * model.parameters,
+        gradients=width * model.trainable / shared[0],
+        optimizer=(8 if in_place else 12) * model.trainable / shared[1],
         activations=_activations(model, division, load),
     )
 
@@ -119,7 +121,7 @@ def nearest_fit(
     micros = [micro for micro in range(division.micro_batch, 0, -1) if share % micro == 0]
     options = [
         replace(division, zero_stage=stage, micro_batch=micro)
-        for stage in range(division.zero_stage, 4)
+        for stage in range(division.zero_stage, ZERO_STAGES)
         for micro in micros
         if estimate(model, replace(division, zero_stage=stage, micro_batch=micro), load).total <= usable(capacity)
     ]
