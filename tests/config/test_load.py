@@ -145,6 +145,15 @@ def test_mistake_in_the_base_names_the_base(profile):
     assert "base.yaml: alignment.epochs" in message
 
 
+def test_numbers_that_arrive_as_text_are_numbers(repository):
+    """`snakemake --config instruction='{zero_stage: 1}'` passes the text 1."""
+    asked = ["instruction.zero_stage='1'", "instruction.micro_batch='2'", "network.rod_tokens='0'"]
+    config = load_config([repository / "config" / "paper.yaml"], asked)
+    assert (config.instruction.zero_stage, config.instruction.micro_batch, config.network.rod_tokens) == (1, 2, 0)
+    with pytest.raises(UserError, match=r"zero_stage: input should be 0, 1 or 2, got 'x'"):
+        load_config([repository / "config" / "paper.yaml"], ["instruction.zero_stage='x'"])
+
+
 def test_mistake_in_an_override_names_the_command_line(repository):
     mini = repository / "config" / "mini.yaml"
     assert message_of([mini], ["alignment.epoch=2"]).startswith("command line: alignment.epoch: unknown key")

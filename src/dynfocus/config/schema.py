@@ -10,10 +10,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+def numeral(value: object) -> object:
+    """Digits as the number they write: `snakemake --config` passes what is inside a mapping as text."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+ZeroStage = Annotated[Literal[0, 1, 2], BeforeValidator(numeral)]
+RodTokens = Annotated[Literal[0, 2], BeforeValidator(numeral)]
 
 TrainingSet = Literal[
     "webvid_cap",
@@ -170,7 +178,7 @@ class Network(Section):
         description="Tokens of a cone: `full` P + I + J, `patches` all N patches alone, `none` J as a rod, "
         "`dropped` 0 (rod / cone ablation).",
     )
-    rod_tokens: Literal[0, 2] = Field(2, description="J, tokens of a rod frame (rod / cone ablation).")
+    rod_tokens: RodTokens = Field(2, description="J, tokens of a rod frame (rod / cone ablation).")
     perturbations: Count = Field(500, description="n, Gaussian draws of the perturbed Top-K.")
     sigma: float = Field(0.1, gt=0, description="Standard deviation of the perturbed Top-K, on scores in [0, 1].")
     topk_gradient: Literal["full", "diagonal"] = Field(
@@ -209,7 +217,7 @@ class Stage(Section):
         0.999, gt=0, lt=1, description="AdamW decay of the squared gradients; short trainings want less."
     )
     max_text_tokens: Count = Field(2048, description="Text tokens kept per sample, before visual tokens are inserted.")
-    zero_stage: Literal[0, 1, 2] = Field(description="DeepSpeed ZeRO stage.")
+    zero_stage: ZeroStage = Field(description="DeepSpeed ZeRO stage.")
     precision: Literal["fp32", "bf16"] = Field("bf16", description="Compute type.")
     gradient_checkpointing: bool = Field(True, description="Recompute activations in the backward pass.")
     group_by_length: bool = Field(True, description="Batch samples of similar length.")
