@@ -123,11 +123,13 @@ def test_coverage_names_every_failure(root):
 
 
 def test_a_floor_is_a_last_row_of_ours_in_the_same_metrics(scores):
-    root = scores([score_record("msvd_qa", "blind", 0, {"accuracy": 21.0, "score": 1.2})])
+    answered = {"msvd_qa": {"accuracy": 21.0, "score": 1.2}, "video_mme": {"accuracy": 20.8}}
+    root = scores([score_record(benchmark, "blind", 0, metrics) for benchmark, metrics in answered.items()])
     table = paper_table("table_7", "Data", Results(root, (0,)), MINI, heads=("Method",), floor=("Blind", "blind"))
     assert table.rows[-1].labels == ["Blind"]
     assert cell(table, "Blind", "MSVD-QA Acc").ours == 21.0 and cell(table, "Blind", "MSVD-QA Score").ours == 1.2
-    assert cell(table, "Blind", "VideoMME Acc").gap and cell(table, "Blind", "MSVD-QA Acc").paper is None
+    assert cell(table, "Blind", "VCG-Bench Score").gap and cell(table, "Blind", "MSVD-QA Acc").paper is None
+    assert cell(table, "Blind", "VideoMME Acc").unit == "percent"  # the column's first cell is a dash
 
 
 @pytest.mark.parametrize(("unparsed", "said"), [(13, False), (14, True)])

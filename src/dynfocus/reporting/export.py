@@ -49,7 +49,7 @@ def csv_fields(cell: Comparison | str) -> dict[str, object]:
         "ours": "" if cell.ours is None else repr(cell.ours),
         "low": "" if cell.low is None else repr(cell.low),
         "high": "" if cell.high is None else repr(cell.high),
-        "difference": "" if cell.difference is None else repr(cell.difference),
+        "difference": "" if cell.difference is None else repr(round(cell.difference, 6)),
         "unit": cell.unit,
         "verdict": cell.verdict,
         "gap": cell.gap,

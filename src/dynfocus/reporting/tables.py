@@ -185,7 +185,7 @@ def paper_table(
         rows.append(Row(labels=label.split(" | "), cells=[by_column.get(column, "") for column in columns]))
     if floor is not None:
         label, run = floor
-        asked = {cell.column: cell for cell in reversed(chosen)}
+        asked = {cell.column: cell for cell in sorted(chosen, key=lambda cell: cell.unit != "missing")}
         found = [
             own_cell(results.get(run, asked[name].benchmark, asked[name].metric, asked[name].group), asked[name].unit)
             for name in columns
