@@ -47,7 +47,8 @@ def settings_table(session: Session, run: str) -> Table:
     columns = [f"{stage}, {whose}" for stage in STAGES for whose in ("paper", "ours")]
     notes = [
         f"Ours: {run}, read from {source}.",
-        f"≠: differs from the paper's; chosen for the size of the {session.config.profile} profile.",
+        f"≠: differs from the paper's, for the size of the {session.config.profile} profile or by a choice among the "
+        "deviations.",
     ]
     return plain_table("table_11", "Training settings", ("Setting",), columns, rows_of(rows), notes=notes)
 
