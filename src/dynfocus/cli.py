@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynfocus.artefacts import catalogue
-from dynfocus.artefacts.bindings import check, check_item, is_kept
 from dynfocus.artefacts.commands import app as artefact_commands
-from dynfocus.config.jobs import Jobs
 from dynfocus.errors import UserError
 from dynfocus.ledger.commands import app as ledger_commands
 from dynfocus.ledger.commands import fetch_set, require_readable
-from dynfocus.locking import only_one
+from dynfocus.machine.gpus import take_gpus
+from dynfocus.machine.launch import launch_command
+from dynfocus.machine.locks import only_one
+from dynfocus.machine.startup import prepare_process
 from dynfocus.options import (
     DEFAULT_CONFIG,
     NO_OVERRIDES,
@@ -39,10 +39,10 @@ from dynfocus.options import (
     load_jobs,
 )
 from dynfocus.planning.commands import app as planning_commands
-from dynfocus.provenance import content_of, record
-from dynfocus.slots import take_gpus
-from dynfocus.startup import prepare_process
-from dynfocus.training.processes import launch_command
+from dynfocus.steps import catalogue
+from dynfocus.steps.bindings import check, check_item, is_kept
+from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.manifests import content_of, record
 
 if TYPE_CHECKING:
     from dynfocus.chat.model import ChatModel
@@ -202,17 +202,19 @@ def extract_features(
     if (report := jobs.layout.coverage(dataset)).is_file():
         require_readable(report, jobs.config.video.min_readable)
     take_gpus(jobs.config, 1, "extract-features")
-    from dynfocus.features import extract
+    from dynfocus.features.extract import extract
+    from dynfocus.ledger.coverage import media_of_set
 
     with record(
         made.path,
         command="extract-features",
         settings=made.settings,
         inputs=inputs,
-        modules=["dynfocus.features", "dynfocus.video", "dynfocus.backbones"],
+        modules=["dynfocus.features.extract", "dynfocus.features.decode", "dynfocus.backbones"],
         device=jobs.config.hardware.device,
     ):
-        extract(jobs.config, dataset, data, clip, made.path, shard, total)
+        media = media_of_set(dataset, data)[shard::total]
+        extract(jobs.config, dataset, media, data, clip, made.path)
 
 
 @app.command()

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from dynfocus.config.experiments import require_known
-from dynfocus.config.jobs import Jobs
 from dynfocus.config.load import load_config
 from dynfocus.config.schema import DATASETS
+from dynfocus.steps.jobs import Jobs
 
 ConfigFiles = Annotated[
     list[Path], typer.Option("--config", "-c", help="Profile file; further files merge on top.", metavar="FILE")

@@ -10,7 +10,7 @@ import pytest
 from finished_run import dvc, finish_run, jobs_here
 
 from dynfocus.artefacts.publish import publish
-from dynfocus.config.jobs import Jobs
+from dynfocus.steps.jobs import Jobs
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dynfocus.artefacts.catalogue import Artefact, demanded
-from dynfocus.config.jobs import Jobs
 from dynfocus.config.load import load_config
-from dynfocus.provenance import record
+from dynfocus.steps.catalogue import Artefact, demanded
+from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.manifests import record
 
 SELECTION = ("runs=[dynfocus, blind]", "benchmarks=[msvd_qa]", "items=[table_7]")
 READS = {

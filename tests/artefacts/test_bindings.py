@@ -8,11 +8,11 @@ import shutil
 import pytest
 from finished_run import jobs_here, make
 
-from dynfocus.artefacts import catalogue
-from dynfocus.artefacts.bindings import check, is_kept
 from dynfocus.artefacts.why import explain
 from dynfocus.errors import UserError
-from dynfocus.provenance import manifest_path, read_manifest
+from dynfocus.steps import catalogue
+from dynfocus.steps.bindings import check, is_kept
+from dynfocus.steps.manifests import manifest_path, read_manifest
 
 
 def inputs_of(artefact):

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from finished_run import jobs_here
 
-from dynfocus.artefacts import catalogue
-from dynfocus.artefacts.bindings import check
 from dynfocus.artefacts.ladder import RUNGS, cost_lines, costs, is_pulled, is_used, require_fitting
 from dynfocus.artefacts.why import explain
 from dynfocus.errors import UserError
+from dynfocus.steps import catalogue
+from dynfocus.steps.bindings import check
 
 MADE = {
     "scratch": {"data", "backbones", "features", "alignment", "checkpoints", "answers", "verdicts", "scores"},

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from finished_run import dvc, jobs_here, make
 
-from dynfocus.artefacts import catalogue, store
+from dynfocus.artefacts import store
 from dynfocus.artefacts.index import read_index
 from dynfocus.artefacts.ladder import require_fitting
 from dynfocus.artefacts.publish import is_chosen, publish
 from dynfocus.artefacts.pull import pull
 from dynfocus.errors import UserError
-from dynfocus.provenance import read_manifest
+from dynfocus.steps import catalogue
+from dynfocus.steps.manifests import read_manifest
 
 CHECKPOINT = "checkpoints/instruction/dynfocus/seed-0"
 

@@ -13,8 +13,8 @@ from dynfocus.chat.terminal import talk
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
 from dynfocus.evaluation.answerers.own import OwnModel
-from dynfocus.features import read_medium
-from dynfocus.training.templates import evaluation_prompt, imgsp_v1
+from dynfocus.features.extract import read_medium
+from dynfocus.prompts import evaluation_prompt, imgsp_v1
 
 
 def test_the_prompt_is_that_of_training_and_of_evaluation():

@@ -33,7 +33,7 @@ dist.destroy_process_group()
 LAUNCH = """
 import os, socket, sys
 from dynfocus.config.schema import Hardware
-from dynfocus.training.processes import launch_command
+from dynfocus.machine.launch import launch_command
 hardware = Hardware(device="cpu", gpus=0, processes=4, nodes=2)
 command = launch_command(hardware, [], os.environ, socket.gethostname())
 os.execvp(command[0], [*command[:command.index("dynfocus") - 1], sys.argv[1]])

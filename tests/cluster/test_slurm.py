@@ -109,9 +109,9 @@ def test_workflow_ends_with_its_report(record):
 
 
 def test_every_job_is_a_slurm_job(record):
-    from dynfocus.config.jobs import Jobs
     from dynfocus.config.load import load_config
-    from dynfocus.planning.graph import Step, needed
+    from dynfocus.steps.graph import Step, needed
+    from dynfocus.steps.jobs import Jobs
 
     os.chdir(record.folder)
     jobs = Jobs.load(load_config([Path("config/smoke.yaml")]))

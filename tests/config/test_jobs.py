@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from dynfocus.config.experiments import load_experiments
-from dynfocus.config.jobs import Jobs
 from dynfocus.config.load import load_config
-from dynfocus.config.slices import STEPS, alignment_key, hash_of, settings_of
 from dynfocus.errors import UserError
+from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.settings import STEPS, alignment_key, hash_of, settings_of
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from dynfocus.errors import UserError
-from dynfocus.provenance import content_hash, content_of, manifest_path, module_hash, read_manifest, record, verify
+from dynfocus.steps.manifests import content_hash, content_of, manifest_path, module_hash, read_manifest, record, verify
 
 SETTINGS = {"instruction": {"learning_rate": 2e-5, "datasets": ["videochatgpt"]}, "world": {"seed": 0}}
 

@@ -15,9 +15,10 @@ from safetensors.torch import save_file
 
 from dynfocus.backbones import clip
 from dynfocus.errors import UserError
-from dynfocus.features import encode, extract, fit, media_of_set, pad, read_medium
+from dynfocus.features.extract import encode, extract, fit, pad, read_medium
+from dynfocus.features.store import FeatureStore
+from dynfocus.ledger.coverage import media_of_set
 from dynfocus.network.vision import load_vision_tower
-from dynfocus.shards import FeatureStore
 
 SIDE = 32
 SHAPE = {
@@ -62,7 +63,7 @@ def configure(mini_config):
 def extract_all(config, folder, clip_dir, out, shards: int = 1) -> FeatureStore:
     for shard in range(shards):
         path = out / f"shard-{shard}-of-{shards}.safetensors"
-        extract(config, "webvid_qa", folder, clip_dir, path, shard, shards)
+        extract(config, "webvid_qa", media_of_set("webvid_qa", folder)[shard::shards], folder, clip_dir, path)
     return FeatureStore(out)
 
 
@@ -172,7 +173,7 @@ def test_a_killed_extraction_goes_on_to_the_same_features(configure, films, clip
         return encode(*arguments)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("dynfocus.features.encode", killed)
+        patched.setattr("dynfocus.features.extract.encode", killed)
         extract_all(configure(), films, clip_dir, tmp_path / "cut")
     assert not list((tmp_path / "cut").glob("*.safetensors"))
     again = extract_all(configure(), films, clip_dir, tmp_path / "cut")

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from dynfocus.features import TOGETHER, encode, gathered
-from dynfocus.shards import FRAMES, MESSAGE, UNREADABLE, ShardWriter
+from dynfocus.features.extract import TOGETHER, encode, gathered
+from dynfocus.features.store import FRAMES, MESSAGE, UNREADABLE, ShardWriter
 
 MEDIA = [f"videos/Grüße {number}.mp4" for number in range(5)]
 

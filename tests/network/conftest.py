@@ -1,12 +1,7 @@
-"""Makes the reference versions in benchmarks/ importable, and holds the toy models that several tests use."""
-
-import sys
-from pathlib import Path
+"""One seed and one thread for every test of the network."""
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 
 @pytest.fixture(autouse=True)

@@ -1,12 +1,12 @@
 """The clustering kernels equal the reference written from the equations, also where it hurts."""
 
 import pytest
-import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynfocus.errors import UserError
+from dynfocus.network import reference
 from dynfocus.network.clustering import LONG_ROWS, cluster, kmeans, weighted_sums
 from dynfocus.network.distances import (
     SYMMETRIC_FROM,

@@ -1,13 +1,13 @@
 """DPE and CCE equal the equations: pooling, scores, tree order, context attention, the cooperative sequence."""
 
 import pytest
-import reference
 import torch
 from toy import PATCHES, WIDTH, toy_config, toy_model, toy_samples
 from transformers import InstructBlipQFormerConfig, InstructBlipQFormerModel
 
 from dynfocus.config.schema import Network
 from dynfocus.errors import UserError
+from dynfocus.network import reference
 from dynfocus.network.batch import Prompts, Rows, Videos
 from dynfocus.network.cce import ContextAttention, object_prototypes_of, read_objects, tree_order
 from dynfocus.network.dpe import ScoreNetwork, estimate_events, pool_patches

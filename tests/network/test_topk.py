@@ -1,10 +1,10 @@
 """Hard and perturbed Top-K: the indicator, its whole Jacobian, and its memory."""
 
 import pytest
-import reference
 import torch
 
-from dynfocus.network.selection import LONG, network_smallest, smallest, sorting_pairs
+from dynfocus.network import reference
+from dynfocus.network.smallest import LONG, network_smallest, smallest, sorting_pairs
 from dynfocus.network.topk import _PerturbedTopK, hard_topk, perturbed_topk
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dynfocus import doctor
-from dynfocus.config.jobs import Jobs
 from dynfocus.config.load import load_config
-from dynfocus.doctor import State
+from dynfocus.planning import doctor
+from dynfocus.planning.doctor import State
+from dynfocus.steps.jobs import Jobs
 
 SECRET = "hf_do-not-show"
 

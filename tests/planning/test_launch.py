@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from dynfocus.config.schema import Hardware
 from dynfocus.errors import UserError
-from dynfocus.training.processes import launch_command
+from dynfocus.machine.launch import launch_command
 
 ARGUMENTS = ["train-instruction", "--run", "dynfocus"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]

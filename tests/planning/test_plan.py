@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dynfocus.config.jobs import Jobs
 from dynfocus.config.load import load_config
 from dynfocus.errors import UserError
 from dynfocus.planning import rates
-from dynfocus.planning.graph import Step, inputs, needed, output
 from dynfocus.planning.plan import disk_needed, make_plan
 from dynfocus.planning.show import show
 from dynfocus.planning.sizes import frames_of, set_size
 from dynfocus.planning.work import training_work
+from dynfocus.steps.graph import Step, inputs, needed, output
+from dynfocus.steps.jobs import Jobs
 
 PAPER_HOURS = {"alignment": 7.75, "instruction": 25.35}
 REPORT = [Step("render_report")]

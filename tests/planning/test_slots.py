@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from dynfocus import slots
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
+from dynfocus.machine import gpus as slots
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from dynfocus.slots import acquire_slots
+from dynfocus.machine.gpus import acquire_slots
 locks, taken = acquire_slots("012", int(sys.argv[1]), Path(sys.argv[2]), "test")
 print(",".join(taken), flush=True)
 time.sleep(float(sys.argv[3]))

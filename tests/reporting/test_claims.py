@@ -7,8 +7,6 @@ import pytest
 from score_files import score_record
 
 from dynfocus.config import load_config
-from dynfocus.config.jobs import Jobs
-from dynfocus.config.slices import hash_of
 from dynfocus.reporting.claims import (
     claim_evaluations,
     claim_runs,
@@ -24,6 +22,8 @@ from dynfocus.reporting.claims import (
 from dynfocus.reporting.reasons import reason_of
 from dynfocus.reporting.register import Claim, load_claims
 from dynfocus.reporting.results import Results
+from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.settings import hash_of
 
 
 def pair(better: str = "dynfocus", worse: str = "kmeans", metric: str = "accuracy") -> Claim:

@@ -12,11 +12,11 @@ from dynfocus.config import load_config
 from dynfocus.config.schema import Video
 from dynfocus.evaluation.answer import Reply, VideoProblem
 from dynfocus.evaluation.questions import Question
+from dynfocus.measuring.clip_similarity import question_and_answer, resize
+from dynfocus.measuring.latency import latency_cell, latency_table, order_notes, time_answers
 from dynfocus.reporting.breakdown import group_table
 from dynfocus.reporting.cases import converse
-from dynfocus.reporting.clip_similarity import question_and_answer, resize
 from dynfocus.reporting.hours import accuracy_table, hours_table
-from dynfocus.reporting.latency import latency_cell, latency_table, order_notes, time_answers
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.settings import settings_table
 from dynfocus.reporting.sweeps import optimum_table, sweep_table
@@ -255,7 +255,7 @@ def test_a_frame_of_the_right_size_is_not_touched():
 
 def test_a_clip_checkpoint_embeds_frames_and_text(film, tmp_path):
     from dynfocus.backbones.clip import build, save
-    from dynfocus.reporting.clip_similarity import ClipEmbedder
+    from dynfocus.measuring.clip_similarity import ClipEmbedder
 
     shape = {
         "embed_dim": 8,

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from dynfocus.network import DynFocusConfig, DynFocusForConditionalGeneration
-from dynfocus.network.complexity import module_parameters
-from dynfocus.reporting.complexity import (
+from dynfocus.measuring.complexity import (
     budget_table,
     complexity_table,
     measure_modules,
     paper_size_parameters,
 )
-from dynfocus.reporting.explanations import Timeline, boundaries, choose_frames, spatial_figure, timeline_figure
+from dynfocus.measuring.explanations import Timeline, boundaries, choose_frames, spatial_figure, timeline_figure
+from dynfocus.network import DynFocusConfig, DynFocusForConditionalGeneration
+from dynfocus.network.complexity import module_parameters
 from dynfocus.reporting.figures import write_figure
 
 FRAMES, GRID, WIDTH = 12, 4, 8

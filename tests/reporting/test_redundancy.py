@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynfocus.reporting.redundancy import (
+from dynfocus.measuring.redundancy import (
     consecutive_similarity,
     draw_questions,
     irrelevant_ratio,

@@ -8,13 +8,13 @@ import pytest
 from score_files import LOADED, score_record, write_scores
 
 from dynfocus.config import load_config
-from dynfocus.provenance import content_hash, record
 from dynfocus.reporting import report
 from dynfocus.reporting.claims import store_claims
 from dynfocus.reporting.figures import curves
 from dynfocus.reporting.report import headline, render
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Comparison, plain_table
+from dynfocus.steps.manifests import content_hash, record
 
 
 def config_of(root: Path, **changes):

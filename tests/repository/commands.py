@@ -14,10 +14,10 @@ import typer
 from typer.main import get_command
 
 from dynfocus.cli import app
-from dynfocus.config.jobs import Jobs
 from dynfocus.config.load import load_config
 from dynfocus.config.schema import DATASETS, Config
 from dynfocus.errors import UserError
+from dynfocus.steps.jobs import Jobs
 
 DEFAULT_PROFILE = Path("config/mini.yaml")
 OUTPUTS = ("data/", "backbones/", "features/", "checkpoints/", "results/", "work/", "logs/", "runs/")

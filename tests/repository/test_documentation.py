@@ -67,7 +67,7 @@ def test_every_command_is_understood(documents):
         "make reproduce CONFIG=config/minni.yaml",
         "make reproduce PROFILE=config/mini.yaml",
         "python -m dynfocus.network.none",
-        "python benchmarks/measure_kernels.py --pictures 3",
+        "python speed/measure_kernels.py --pictures 3",
         "papermill notebooks/table_77.ipynb out.ipynb",
         "dvc pul",
         "dvc pull nothing.dvc",

@@ -1,6 +1,6 @@
-"""Makes the measuring scripts of benchmarks/ importable."""
+"""Makes the measuring scripts of speed/ importable."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "speed"))

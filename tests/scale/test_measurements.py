@@ -75,7 +75,7 @@ def test_one_gpu_holds_its_part_of_the_optimizer_states(paper_config):
 @pytest.mark.timeout(3600)
 def test_the_training_measurement_runs_on_a_cpu(repository, tmp_path):
     """The command that measures the full size on a GPU, at toy size."""
-    script = repository / "benchmarks/measure_training.py"
+    script = repository / "speed/measure_training.py"
     command = [sys.executable, str(script), "--size", "toy", "--steps", "1", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=3000, cwd=repository)
     assert done.returncode == 0, done.stderr

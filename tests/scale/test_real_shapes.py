@@ -13,10 +13,10 @@ import torch
 from transformers import InstructBlipQFormerConfig, LlamaConfig
 
 from dynfocus.backbones import clip
-from dynfocus.features import read_medium
+from dynfocus.features.extract import read_medium
 from dynfocus.network import DynFocusConfig, DynFocusForConditionalGeneration
 from dynfocus.network.vision import VisionTower
-from dynfocus.training.templates import IGNORE
+from dynfocus.prompts import IGNORE
 from dynfocus.training.trainer import answers_alone, mean_answer_loss
 from dynfocus.world.films import make_film
 from dynfocus.world.render import film_frames, write_mp4

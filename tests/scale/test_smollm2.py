@@ -10,12 +10,12 @@ from transformers import AutoTokenizer
 from dynfocus.config import load_config
 from dynfocus.datasets.records import talk
 from dynfocus.network.processing import add_image_token
-from dynfocus.training.templates import IGNORE, imgsp_v1, plain_guided, tokenize
+from dynfocus.prompts import IGNORE, imgsp_v1, plain_guided, tokenize
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 WHEEL = os.environ.get("SMOLLM2_WHEEL")
-# A few films and steps: the whole measurement is benchmarks/measure_smollm2.py without these.
+# A few films and steps: the whole measurement is speed/measure_smollm2.py without these.
 SHORT = (
     "world.train_films=12",
     "world.test_films=2",

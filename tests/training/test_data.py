@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from dynfocus.datasets.records import talk
 from dynfocus.errors import UserError
+from dynfocus.prompts import IGNORE, Tokens
 from dynfocus.training.data import Collator, Entry, Samples, epoch_order, expand, readable
-from dynfocus.training.templates import IGNORE, Tokens
 
 
 class Store(dict):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynfocus.datasets.records import talk
-from dynfocus.training.templates import (
+from dynfocus.prompts import (
     IGNORE,
     SYSTEM,
     encoder_prompt,

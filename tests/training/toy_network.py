@@ -1,7 +1,7 @@
 """A toy network, processor, feature store and data set with the interfaces that training uses.
 
-`modules()` puts them in place of `dynfocus.network` and `dynfocus.shards`, so that these tests depend on training
-alone.
+`modules()` puts them in place of `dynfocus.network` and `dynfocus.features.store`, so that these tests depend on
+training alone.
 """
 
 from __future__ import annotations
@@ -162,15 +162,15 @@ class ToyStore:
 
 
 def modules() -> dict[str, types.ModuleType]:
-    """The toys as modules in place of `dynfocus.network` and `dynfocus.shards`, for `sys.modules`."""
+    """The toys as modules in place of `dynfocus.network` and `dynfocus.features.store`, for `sys.modules`."""
     network = types.ModuleType("dynfocus.network")
     network.DynFocusConfig = LlamaConfig
     network.DynFocusForConditionalGeneration, network.DynFocusProcessor = ToyNetwork, ToyProcessor
     build = types.ModuleType("dynfocus.network.build")
     build.build_model = build_model
-    shards = types.ModuleType("dynfocus.shards")
+    shards = types.ModuleType("dynfocus.features.store")
     shards.FeatureStore = ToyStore
-    return {"dynfocus.network": network, "dynfocus.network.build": build, "dynfocus.shards": shards}
+    return {"dynfocus.network": network, "dynfocus.network.build": build, "dynfocus.features.store": shards}
 
 
 def write_world(root: Path, films: int = 24, missing: int = 0) -> None:

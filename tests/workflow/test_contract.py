@@ -89,7 +89,7 @@ def test_configuration_names_every_set_that_has_a_reader():
     assert set(DATASETS) == {*TRAINING_SETS, *BENCHMARKS}
 
 
-@pytest.mark.parametrize("module", ["dynfocus.cli", "dynfocus.config.jobs", "dynfocus.provenance"])
+@pytest.mark.parametrize("module", ["dynfocus.cli", "dynfocus.steps.jobs", "dynfocus.steps.manifests"])
 def test_light_modules_do_not_import_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dynfocus.config.jobs import Jobs
 from dynfocus.config.load import load_config
-from dynfocus.planning.graph import Step, needed
+from dynfocus.steps.graph import Step, needed
+from dynfocus.steps.jobs import Jobs
 
 NOT_JOBS = ("all", "total")
 

@@ -18,7 +18,7 @@ from dynfocus.datasets import load_records, locate, media_of, modality, rounds
 from dynfocus.datasets.registry import TRAINING_SETS
 from dynfocus.errors import UserError
 from dynfocus.evaluation.benchmarks import BENCHMARKS, load_questions
-from dynfocus.video import frame_count, frame_rate
+from dynfocus.features.decode import frame_count, frame_rate
 from dynfocus.world import export
 from dynfocus.world.films import make_film
 from dynfocus.world.render import film_frames, write_mp4

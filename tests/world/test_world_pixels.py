@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from dynfocus.video import read_frames
+from dynfocus.features.decode import read_frames
 from dynfocus.world.films import ACTIONS, BOARD, EVENT_SECONDS, MOMENTS, Film, make_film
 from dynfocus.world.questions import ask, describe
 from dynfocus.world.render import BIG, RGB, film_frames, show_frame, write_mp4

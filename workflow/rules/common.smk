@@ -4,13 +4,13 @@ import sys
 from pathlib import Path
 
 from dynfocus.artefacts.ladder import cost_lines, require_fitting, rungs_pulled
-from dynfocus.config.jobs import Jobs
+from dynfocus.steps.jobs import Jobs
 from dynfocus.config.load import load_config, overrides_of
 from dynfocus.errors import UserError
-from dynfocus.hardware import require_gpus
-from dynfocus.locking import acquire
-from dynfocus.provenance import manifest_path
-from dynfocus.slots import check_offer
+from dynfocus.machine.gpus import require_gpus
+from dynfocus.machine.locks import acquire
+from dynfocus.steps.manifests import manifest_path
+from dynfocus.machine.gpus import check_offer
 
 
 def stop(error):

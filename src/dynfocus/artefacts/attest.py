@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus import __version__
-from dynfocus.artefacts.catalogue import demanded, name_of
 from dynfocus.artefacts.ladder import is_used
-from dynfocus.config.jobs import Jobs
-from dynfocus.config.slices import hash_of
 from dynfocus.errors import UserError
-from dynfocus.hardware import visible_gpus
-from dynfocus.provenance import content_hash, git_commit, read_manifest, verify, versions
+from dynfocus.machine.gpus import visible_gpus
+from dynfocus.steps.catalogue import demanded, name_of
+from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.manifests import content_hash, git_commit, read_manifest, verify, versions
+from dynfocus.steps.settings import hash_of
 
 RECORDS = Path("docs", "attestations")
 BEGIN, END = "<!-- attestations: begin -->", "<!-- attestations: end -->"

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import get_args
 
-from dynfocus.artefacts.catalogue import Artefact, Kind, demanded, name_of, read_by
 from dynfocus.artefacts.index import Index, find_index, read_index
-from dynfocus.config.jobs import Jobs
 from dynfocus.config.schema import StartFrom
 from dynfocus.errors import UserError
-from dynfocus.provenance import differences
+from dynfocus.steps.catalogue import Artefact, Kind, demanded, name_of, read_by
+from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.manifests import differences
 
 RUNGS: tuple[StartFrom, ...] = get_args(StartFrom)
 FIRST_PULLED: dict[Kind, StartFrom] = {

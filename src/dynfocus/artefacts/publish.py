@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from dynfocus.artefacts import catalogue, store
-from dynfocus.artefacts.catalogue import Artefact, demanded, name_of
+from dynfocus.artefacts import store
 from dynfocus.artefacts.index import NAME as INDEX
 from dynfocus.artefacts.index import Index
 from dynfocus.artefacts.packs import write_pack
-from dynfocus.config.jobs import Jobs
 from dynfocus.errors import UserError
-from dynfocus.provenance import manifest_path, read_manifest, verify, verify_content, verify_inputs
+from dynfocus.steps import catalogue
+from dynfocus.steps.catalogue import Artefact, demanded, name_of
+from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.manifests import manifest_path, read_manifest, verify, verify_content, verify_inputs
 
 IN_OTHER_PACKS = frozenset({"answers", "verdicts", "scores", "judge_replies"})
 

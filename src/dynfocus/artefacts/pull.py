@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dynfocus.artefacts import catalogue, store
-from dynfocus.artefacts.catalogue import Artefact, demanded, name_of
+from dynfocus.artefacts import store
 from dynfocus.artefacts.index import Index, read_index
 from dynfocus.artefacts.ladder import is_pulled, require_published_with
 from dynfocus.artefacts.packs import unpack
 from dynfocus.config.experiments import require_known
-from dynfocus.config.jobs import Jobs
 from dynfocus.errors import UserError
-from dynfocus.provenance import content_hash, manifest_path, read_manifest
+from dynfocus.steps import catalogue
+from dynfocus.steps.catalogue import Artefact, demanded, name_of
+from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.manifests import content_hash, manifest_path, read_manifest
 
 
 def pull(jobs: Jobs, name: str) -> Path:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dynfocus.artefacts.bindings import require_published
-from dynfocus.artefacts.catalogue import Artefact, demanded, name_of
 from dynfocus.artefacts.ladder import is_pulled, is_used
-from dynfocus.config.jobs import Jobs
 from dynfocus.errors import UserError
-from dynfocus.provenance import manifest_path, module_hash, read_manifest, verify, verify_inputs
+from dynfocus.steps.bindings import require_published
+from dynfocus.steps.catalogue import Artefact, demanded, name_of
+from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.manifests import manifest_path, module_hash, read_manifest, verify, verify_inputs
 
 FINISHED = "finished"
 

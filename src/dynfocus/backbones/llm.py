@@ -24,7 +24,7 @@ from dynfocus.config.schema import Config, LlmBackbone
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
 from dynfocus.network.processing import add_image_token
-from dynfocus.training.templates import IGNORE, tokenize
+from dynfocus.prompts import IGNORE, tokenize
 from dynfocus.world.films import ACTIONS, COLORS, MOMENTS, NUMBERS, PLACES, SHAPES, make_film
 from dynfocus.world.seeds import film_seeds
 from dynfocus.world.text import LETTERS, Lesson, drill, primer, reading_lesson

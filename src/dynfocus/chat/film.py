@@ -14,8 +14,8 @@ from PIL import Image
 
 from dynfocus.backbones import clip
 from dynfocus.config.schema import Video
-from dynfocus.features import fit
-from dynfocus.video import frame_rate, sample_frames
+from dynfocus.features.decode import frame_rate, sample_frames
+from dynfocus.features.extract import fit
 
 THUMBNAIL = (112, 84)
 """Largest width and height of a frame on the page, in pixels."""

@@ -25,7 +25,7 @@ from dynfocus.evaluation.answerers import model_type
 from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generate_replies
 from dynfocus.network import DynFocusProcessor
 from dynfocus.network.vision import load_vision_tower
-from dynfocus.training.templates import SYSTEM, encoder_prompt
+from dynfocus.prompts import SYSTEM, encoder_prompt
 
 Exchange = tuple[str, str]
 """A question and the reply to it."""

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from dynfocus.artefacts.catalogue import Artefact
-from dynfocus.config.jobs import Jobs
-from dynfocus.locking import only_one
+from dynfocus.machine.locks import only_one
 from dynfocus.options import DEFAULT_CONFIG, NO_OVERRIDES, ConfigFiles, Dataset, Overrides, known_dataset, load_jobs
-from dynfocus.provenance import record
+from dynfocus.steps.catalogue import Artefact
+from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.manifests import record
 
 app = typer.Typer()
 

@@ -13,15 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
 from rich.progress import Progress
 
-from dynfocus.datasets.media import IMAGE_SUFFIXES, locate
+from dynfocus.datasets.media import IMAGE_SUFFIXES
 from dynfocus.datasets.records import media_path
 from dynfocus.datasets.registry import TRAINING_SETS, load_records
 from dynfocus.errors import MediumError, UserError
+from dynfocus.features.decode import frame_count, read_frames
+from dynfocus.features.media import find, open_image
 from dynfocus.ledger.pins import write_json
-from dynfocus.video import frame_count, read_frames
 
 
 @dataclass(frozen=True)
@@ -96,27 +96,6 @@ def examine(folder: Path, medium: str) -> Fault | None:
     except MediumError as error:
         return Fault(medium, error.kind, str(error))
     return None
-
-
-def find(folder: Path, medium: str) -> Path:
-    """The file of a medium; MediumError where it is missing or empty."""
-    path = locate(folder, medium)
-    if path is None:
-        raise MediumError("missing", f"{folder / medium}: missing; fetch the set again")
-    if path.stat().st_size == 0:
-        raise MediumError("empty", f"{path}: an empty file; fetch it again")
-    return path
-
-
-def open_image(path: Path) -> Image.Image:
-    """An image, decoded to its end; MediumError where that fails."""
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except UnidentifiedImageError as error:
-        raise MediumError("not an image", f"{path}: not a readable image ({error}); replace the file") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise MediumError("broken", f"{path}: not a readable image ({error}); replace the file") from error
 
 
 def open_video(path: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dynfocus.network.distances import centred, refuse_non_finite, squared_distances, take_rows
-from dynfocus.network.selection import smallest
+from dynfocus.network.smallest import smallest
 
 Method = Literal["dpc_knn", "kmeans", "weighted_kmeans"]
 LLOYD_ITERATIONS = 20

@@ -56,7 +56,7 @@ def doctor(
     jobs = load_jobs(config, overrides)
     from rich.console import Console
 
-    from dynfocus.doctor import blocked, examine, table
+    from dynfocus.planning.doctor import blocked, examine, table
 
     checks = examine(jobs, os.environ, offline)
     Console().print(table(checks, jobs.config.profile))

@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynfocus.config.jobs import Jobs
 from dynfocus.config.schema import Judge
 from dynfocus.network.tokens import fine_tokens
-from dynfocus.planning.graph import Step, inputs, needed, output
 from dynfocus.planning.models import model_size
 from dynfocus.planning.rates import Duration, Gpu, duration
 from dynfocus.planning.sizes import set_size
@@ -21,6 +19,8 @@ from dynfocus.planning.work import (
     sample_tokens,
     work_of,
 )
+from dynfocus.steps.graph import Step, inputs, needed, output
+from dynfocus.steps.jobs import Jobs
 from dynfocus.training import memory
 
 HOUR = 3600

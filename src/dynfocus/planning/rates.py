@@ -12,10 +12,10 @@ from pathlib import Path
 
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
-from dynfocus.planning.graph import Step
 from dynfocus.planning.models import backbones
 from dynfocus.planning.tables import rows
 from dynfocus.planning.work import Work
+from dynfocus.steps.graph import Step
 
 PAPER_GPU = "a100"
 # Share of the peak rate that Table 2's hours on 8 A100 come to, for the work counted here on the full mixture.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dynfocus.config.jobs import Jobs
 from dynfocus.config.schema import Config, Stage
 from dynfocus.network.tokens import num_visual_tokens
-from dynfocus.planning.graph import Step
 from dynfocus.planning.models import Backbones, backbones, connector_parameters, model_size
 from dynfocus.planning.sizes import SetSize, set_size
+from dynfocus.steps.graph import Step
+from dynfocus.steps.jobs import Jobs
 from dynfocus.training.memory import Transformer
 
 GIGA = 1e9

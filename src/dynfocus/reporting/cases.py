@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from dynfocus.errors import UserError
 from dynfocus.evaluation.answer import Answerer, Request
 from dynfocus.evaluation.questions import Question
+from dynfocus.features.decode import sample_frames
 from dynfocus.reporting.checkpoints import answerer_of, questions_by_video
 from dynfocus.reporting.figures import use_style
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Table, plain_table
-from dynfocus.video import sample_frames
 
 STRIP = 6
 """Frames shown of a video."""

@@ -19,14 +19,14 @@ from pathlib import Path
 from pydantic import BaseModel
 from scipy import stats
 
-from dynfocus.config.jobs import Jobs
-from dynfocus.config.slices import hash_of
 from dynfocus.evaluation.score import compare_runs, samples_file
-from dynfocus.provenance import git_commit
 from dynfocus.reporting.reasons import reason_of
 from dynfocus.reporting.register import Claim, load_claims
 from dynfocus.reporting.results import Measured, Results
 from dynfocus.reporting.verdicts import Verdict, judge_direction
+from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.manifests import git_commit
+from dynfocus.steps.settings import hash_of
 
 NEEDED_SEEDS = 3
 SWEEP_FIELDS = {"prototypes": "event_prototypes", "ratio": "selection_ratio"}

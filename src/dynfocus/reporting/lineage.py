@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynfocus.provenance import content_hash, manifest_path
+from dynfocus.steps.manifests import content_hash, manifest_path
 
 LARGEST_CHECKED = 1 << 24
 """Bytes of a file up to which the page compares its content with its manifest."""

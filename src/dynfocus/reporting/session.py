@@ -20,16 +20,16 @@ from pydantic import BaseModel
 
 from dynfocus.config import load_config, load_experiments
 from dynfocus.config.experiments import Experiments
-from dynfocus.config.jobs import Jobs
-from dynfocus.config.layout import Layout
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
+from dynfocus.machine.startup import prepare_process
 from dynfocus.reporting import tables
 from dynfocus.reporting.export import write_tables
 from dynfocus.reporting.results import Results
 from dynfocus.reporting.tables import Scale, Table
 from dynfocus.reporting.verdicts import judge_obstacle, scale_obstacle
-from dynfocus.startup import prepare_process
+from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.layout import Layout
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

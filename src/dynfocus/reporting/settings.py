@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from dynfocus.provenance import manifest_path, read_manifest
 from dynfocus.reporting.register import cells_of
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Table, plain_table
+from dynfocus.steps.manifests import manifest_path, read_manifest
 
 STAGES = {"Stage-1": "alignment", "Stage-2": "instruction"}
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from transformers import Trainer
 
+from dynfocus.machine.launch import barrier, is_main
 from dynfocus.training.checkpoints import publish, write_json
 from dynfocus.training.data import Coverage
-from dynfocus.training.processes import barrier, is_main
 
 LOG_COLUMNS = (
     "step",

@@ -10,8 +10,8 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from dynfocus.machine.launch import barrier, is_main
 from dynfocus.training.checkpoints import PREFIX, mark_complete
-from dynfocus.training.processes import barrier, is_main
 
 SCALARS = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "tokens", "peak_memory_gib")
 PLAIN_INTERVAL = 15.0

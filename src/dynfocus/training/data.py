@@ -21,7 +21,7 @@ from torch.utils.data import Dataset, Sampler
 
 from dynfocus.datasets import Record, cut_rounds, load_records, media_path
 from dynfocus.errors import UserError
-from dynfocus.training.templates import IGNORE, Template, Tokens, render, tokenize
+from dynfocus.prompts import IGNORE, Template, Tokens, render, tokenize
 
 # Batches of similar length are formed inside windows of this many global batches.
 WINDOW = 50
@@ -30,7 +30,7 @@ CHARACTERS_PER_TOKEN = 4
 
 
 class Store(Protocol):
-    """The part of `dynfocus.shards.FeatureStore` that training reads."""
+    """The part of `dynfocus.features.store.FeatureStore` that training reads."""
 
     def get(self, video_id: str) -> Tensor: ...
 

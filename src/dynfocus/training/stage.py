@@ -22,13 +22,13 @@ from transformers.utils.logging import disable_progress_bar
 
 from dynfocus.config.schema import Config, Stage
 from dynfocus.errors import UserError
+from dynfocus.machine.launch import barrier, is_main, join_processes
+from dynfocus.prompts import Template
 from dynfocus.training import checkpoints, memory
 from dynfocus.training.artefact import save_artefact
 from dynfocus.training.callbacks import CompleteMarker, LiveLine, TensorBoard
 from dynfocus.training.contract import MAX_GRADIENT_NORM, Plan, deepspeed_config, make_plan
 from dynfocus.training.data import Collator, Coverage, EpochSampler, Samples, Store, load_mixture, readable
-from dynfocus.training.processes import barrier, is_main, join_processes
-from dynfocus.training.templates import Template
 from dynfocus.training.trainer import StageTrainer
 
 StageName = Literal["alignment", "instruction"]
@@ -154,7 +154,7 @@ def _from_checkpoint(job: Job) -> tuple[Any, Any]:
 
 
 def _samples(job: Job, processor: Any) -> tuple[Samples, dict[str, Coverage]]:
-    from dynfocus.shards import FeatureStore
+    from dynfocus.features.store import FeatureStore
 
     settings = job.settings
     stores: Mapping[str, Store] = {name: FeatureStore(job.features_dir / name) for name in settings.datasets}

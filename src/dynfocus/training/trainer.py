@@ -14,8 +14,8 @@ from torch.nn.functional import cross_entropy
 from transformers import Trainer
 
 from dynfocus.errors import UserError
+from dynfocus.prompts import IGNORE
 from dynfocus.training.data import EpochSampler
-from dynfocus.training.templates import IGNORE
 
 GIB = 2**30
 

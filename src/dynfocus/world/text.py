@@ -12,7 +12,7 @@ import random
 from dataclasses import dataclass
 
 from dynfocus.datasets.records import IMAGE_TOKEN
-from dynfocus.training.templates import SYSTEM, Rendered
+from dynfocus.prompts import SYSTEM, Rendered
 from dynfocus.world.films import MOMENTS, Film, Scene, make_film
 from dynfocus.world.questions import KINDS, QA, describe, every_question
 

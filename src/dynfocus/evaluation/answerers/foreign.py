@@ -16,7 +16,7 @@ from dynfocus.evaluation.answerers import FORMS
 from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generate_replies, seed_sampling
 from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Question
-from dynfocus.video import frame_count, read_frames
+from dynfocus.features.decode import frame_count, read_frames
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Config

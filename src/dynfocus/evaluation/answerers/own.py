@@ -16,9 +16,9 @@ from dynfocus.evaluation.answer import Reply, Request, VideoProblem
 from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generate_replies, seed_sampling
 from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Question
+from dynfocus.features.store import FeatureStore
 from dynfocus.network import DynFocusConfig, DynFocusProcessor
-from dynfocus.shards import FeatureStore
-from dynfocus.training.templates import evaluation_prompt
+from dynfocus.prompts import evaluation_prompt
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Config, Evaluation, Network

@@ -1,8 +1,8 @@
 """Says where the time of a training step goes, for several encoders on the same samples.
 
-    python benchmarks/profile_training.py --root .                       # mini profile, dynfocus and two_token
-    python benchmarks/profile_training.py --root . --stage alignment --runs dynfocus llama_vid two_token
-    python benchmarks/profile_training.py --root . --out benchmarks/results
+    python speed/profile_training.py --root .                       # mini profile, dynfocus and two_token
+    python speed/profile_training.py --root . --stage alignment --runs dynfocus llama_vid two_token
+    python speed/profile_training.py --root . --out speed/results
 
 `--root` holds data/, features/ and backbones/ of a finished run of the profile. The steps are those of training: same
 mixture, order, templates, collator, loss and AdamW; only DeepSpeed's wrapping is left out. Every step is timed in
@@ -31,10 +31,10 @@ from torch import Tensor, nn
 from dynfocus.config import load_config
 from dynfocus.config.experiments import load_experiments, run_config
 from dynfocus.config.schema import Config
+from dynfocus.features.store import FeatureStore
+from dynfocus.machine.startup import prepare_process
 from dynfocus.network import encoders
 from dynfocus.network.build import build_model
-from dynfocus.shards import FeatureStore
-from dynfocus.startup import prepare_process
 from dynfocus.training.data import Collator, EpochSampler, Samples, load_mixture, readable
 from dynfocus.training.stage import TEMPLATES
 from dynfocus.training.trainer import answers_alone, mean_answer_loss

@@ -1,4 +1,4 @@
-"""What the frozen visual encoder sees, extracted into shards (`dynfocus.shards`).
+"""What the frozen visual encoder sees, extracted into shards (`dynfocus.features.store`).
 
 A shard is one safetensors file: `{medium}` holds features (T, N, d), `{medium}.frames` the indices
 (T,) of the sampled frames. Media are paths relative to `data/{set}/`; an image is T = 1.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -27,14 +27,14 @@ from rich.progress import Progress
 
 from dynfocus.backbones import clip
 from dynfocus.config.schema import Config, Video
-from dynfocus.config.slices import hash_of, settings_of
 from dynfocus.datasets.media import IMAGE_SUFFIXES
 from dynfocus.errors import MediumError, UserError
-from dynfocus.ledger.coverage import find, media_of_set, open_image
+from dynfocus.features.decode import sample_frames
+from dynfocus.features.media import find, open_image
+from dynfocus.features.store import ShardWriter
 from dynfocus.network.vision import VisionTower, load_vision_tower
-from dynfocus.provenance import content_of
-from dynfocus.shards import ShardWriter
-from dynfocus.video import sample_frames
+from dynfocus.steps.manifests import content_of
+from dynfocus.steps.settings import hash_of, settings_of
 
 DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
 TOGETHER = {"cpu": 1, "cuda": 128}
@@ -45,18 +45,16 @@ READ_AHEAD = 2
 Decoded = tuple[str, np.ndarray, np.ndarray]
 """A medium, its frames (T, S, S, 3) uint8 and their indices (T,)."""
 
-__all__ = ["encode", "extract", "fit", "media_of_set", "pad", "read_media", "read_medium"]
 
-
-def extract(config: Config, name: str, data: Path, clip_dir: Path, out: Path, shard: int, num_shards: int) -> None:
-    """Write shard `shard` of `num_shards` of a set's features, or go on with it.
+def extract(config: Config, name: str, media: Sequence[str], data: Path, clip_dir: Path, out: Path) -> None:
+    """Write the features of some media of a set, one shard of them, or go on with it.
 
     Media that are not there or cannot be read are named on standard error and left out; if fewer than
     `video.min_readable` of the shard's media remain, no shard is written and a UserError says so.
     """
     torch.set_num_threads(config.hardware.threads)
     device = torch.device(config.hardware.device)
-    media = media_of_set(name, data)[shard::num_shards]
+    media = list(media)
     made_of = [settings_of(config, "extract_features"), media, content_of(data), content_of(clip_dir)]
     writer = ShardWriter(out, media, hash_of(made_of))
     left = [medium for medium in media if medium not in writer.finished]

@@ -20,7 +20,7 @@ from dynfocus.config import Config
 from dynfocus.network.configuration import DynFocusConfig
 from dynfocus.network.modeling import DynFocusForConditionalGeneration
 from dynfocus.network.vision import VisionTower, build_vision_tower
-from dynfocus.training.templates import IGNORE
+from dynfocus.prompts import IGNORE
 
 REPOSITORY = Path(__file__).parent.parent
 FEATURE_STD = 0.75
@@ -82,7 +82,7 @@ class Load:
 
 def read_loads() -> list[Load]:
     """The sets of the full mixture."""
-    with (REPOSITORY / "benchmarks/training_loads.csv").open(encoding="utf-8", newline="") as file:
+    with (REPOSITORY / "speed/training_loads.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     texts = ("stage", "set", "source")
     return [

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dynfocus.errors import UserError
+from dynfocus.features.decode import read_frames
 from dynfocus.network.explanation import Explanation
 from dynfocus.reporting.checkpoints import load_model, questions_by_video
 from dynfocus.reporting.figures import BLUE, GREY, ORANGE, shorten, use_style
 from dynfocus.reporting.session import Session
-from dynfocus.video import read_frames
 
 SHOWN_FRAMES = 6
 
@@ -148,7 +148,7 @@ def explain_example(session: Session, item: str, run: str, name: str, place: int
     """
     loaded = load_model(session, item, run)
     video, questions = list(questions_by_video(session, name).items())[place]
-    from dynfocus.shards import FeatureStore
+    from dynfocus.features.store import FeatureStore
 
     store = FeatureStore(session.layout.features / name)
     prompt = loaded.processor.encode_prompts([questions[0].encoder_prompt])

@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus import __version__
-from dynfocus.config.slices import hash_of
 from dynfocus.errors import UserError
+from dynfocus.steps.settings import hash_of
 
 PACKAGES = ("torch", "transformers", "deepspeed", "open_clip_torch", "av", "numpy")
 NAME = "manifest.json"

@@ -13,17 +13,17 @@ from PIL import Image
 from dynfocus.config.schema import Video
 from dynfocus.errors import UserError
 from dynfocus.evaluation.questions import Question
-from dynfocus.reporting.checkpoints import questions_by_video
-from dynfocus.reporting.redundancy import (
+from dynfocus.features.decode import sample_frames
+from dynfocus.measuring.redundancy import (
     Similarities,
     draw_questions,
     measure,
     sensitivity,
     summarise,
 )
+from dynfocus.reporting.checkpoints import questions_by_video
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Table, plain_table
-from dynfocus.video import sample_frames
 
 LETTERS = "ABCDEF"
 FRAMES_PER_PASS = 64

@@ -1,8 +1,8 @@
 """Times training steps and answers of the full-size network with random weights, beside Tables 2 and 4 of the paper.
 
-    python benchmarks/measure_training.py --device cuda                  # paper size, one GPU's share of 8
-    python benchmarks/measure_training.py --device cuda --size small --gpus 1
-    python benchmarks/measure_training.py --size toy                     # on a CPU, to see that the command works
+    python speed/measure_training.py --device cuda                  # paper size, one GPU's share of 8
+    python speed/measure_training.py --device cuda --size small --gpus 1
+    python speed/measure_training.py --size toy                     # on a CPU, to see that the command works
 
 Measured is one GPU's share of a job on `--gpus` GPUs: its micro batches forward and backward as the profile's stages
 say, gradient clipping, and AdamW on its part of the optimizer states. What GPUs send each other is not in it. Every set

@@ -21,9 +21,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dynfocus.config.jobs import Jobs
 from dynfocus.config.schema import Config
-from dynfocus.slots import scheduler
+from dynfocus.machine.gpus import scheduler
+from dynfocus.steps.jobs import Jobs
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -186,8 +186,8 @@ def check_sets(jobs: Jobs, environment: Mapping[str, str], offline: bool) -> Ite
         yield Check("data sets", State.OK, "generated: nothing to download")
         return
     from dynfocus.ledger.entries import load_ledger
-    from dynfocus.planning.graph import Step, needed
-    from dynfocus.provenance import manifest_path
+    from dynfocus.steps.graph import Step, needed
+    from dynfocus.steps.manifests import manifest_path
 
     ledger = load_ledger(Path(jobs.config.ledger))
     steps = needed(jobs, [Step("render_report")])

@@ -11,10 +11,10 @@ from pathlib import Path
 import yaml
 
 from dynfocus.config.experiments import Experiments, Item, load_experiments, require_known, run_config
-from dynfocus.config.layout import Layout
 from dynfocus.config.schema import Config
-from dynfocus.config.slices import Slice, alignment_key, hash_of, settings_of
 from dynfocus.errors import UserError
+from dynfocus.steps.layout import Layout
+from dynfocus.steps.settings import Slice, alignment_key, hash_of, settings_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from dynfocus.artefacts.catalogue import Artefact, all_answers, name_of, read_by
 from dynfocus.artefacts.index import read_index
 from dynfocus.artefacts.ladder import is_pulled, require_fitting
-from dynfocus.config.jobs import Jobs
 from dynfocus.errors import UserError
-from dynfocus.provenance import kept, manifest_path, verify, verify_content, verify_inputs
+from dynfocus.steps.catalogue import Artefact, all_answers, name_of, read_by
+from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.manifests import kept, manifest_path, verify, verify_content, verify_inputs
 
 READ_WHOLE = frozenset({"backbones", "alignment", "checkpoints"})
 """Kinds whose bytes are hashed again before use: everything after them depends on a few files."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dynfocus.config.jobs import Jobs
-from dynfocus.config.slices import Slice
+from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.settings import Slice
 
 Kind = Literal["data", "backbones", "features", "alignment", "models", "checkpoints", "answers", "verdicts", "scores"]
 GROUPS = ("data", "backbones", "stage1", "checkpoints", "predictions", "results")

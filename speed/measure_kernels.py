@@ -1,9 +1,9 @@
 """Times the network's kernels and its whole encoder beside plain reference versions, on a CPU or a CUDA device.
 
-    python benchmarks/measure_kernels.py                                   # 2 threads, T = 25, 100, 1000
-    python benchmarks/measure_kernels.py --frames 25 --repeats 3
-    python benchmarks/measure_kernels.py --frames 1000 --only T-DPC K-means
-    python benchmarks/measure_kernels.py --device cuda --out benchmarks/results
+    python speed/measure_kernels.py                                   # 2 threads, T = 25, 100, 1000
+    python speed/measure_kernels.py --frames 25 --repeats 3
+    python speed/measure_kernels.py --frames 1000 --only T-DPC K-means
+    python speed/measure_kernels.py --device cuda --out speed/results
 
 A kernel and its reference run in turn; times are medians. Shares are of what this machine reaches in a large fp32
 matmul (never TF32) and in a large copy, measured in the same run. Peak memory is what a call allocates at most beyond
@@ -25,20 +25,20 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
 
-import reference
 import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from dynfocus.config.schema import Network
+from dynfocus.machine.startup import prepare_process
+from dynfocus.network import reference
 from dynfocus.network.batch import Prompts, Rows, Videos
 from dynfocus.network.cce import ContextAttention, content_tokens, object_prototypes_of, read_objects
 from dynfocus.network.clustering import kmeans
 from dynfocus.network.complexity import WORDS, meta_encoder, module_work, paper_config
 from dynfocus.network.dpe import ScoreNetwork, estimate_events, pool_patches
 from dynfocus.network.topk import perturbed_topk
-from dynfocus.provenance import git_commit
-from dynfocus.startup import prepare_process
+from dynfocus.steps.manifests import git_commit
 
 PATCHES, WIDTH, TEXT_WIDTH, QUERIES = 256, 1408, 768, 32
 REFERENCE_KMEANS_BYTES = 4 << 30

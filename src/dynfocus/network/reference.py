@@ -1,7 +1,7 @@
 """The kernels as a reader of the paper would write them: loops, one-hot tensors, pairwise broadcasts.
 
 Nothing here is clever. The tests compare the network's kernels with the literal versions in fp64: item by item, ties
-to the lower index. `benchmarks/measure_kernels.py` times the `usual_*` versions in fp32: tensor operations, as such
+to the lower index. `speed/measure_kernels.py` times the `usual_*` versions in fp32: tensor operations, as such
 code is commonly written. One sample at a time, the input's type throughout.
 """
 

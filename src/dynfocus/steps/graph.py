@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynfocus.config.jobs import Jobs
-from dynfocus.provenance import manifest_path
+from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.manifests import manifest_path
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""GPU slots: jobs on one machine that run at the same time get different GPUs.
+"""The GPUs of this machine, and which of them a job takes; told without importing torch.
+
+Jobs on one machine that run at the same time get different GPUs.
 
 Snakemake counts GPUs but does not say which, so every local job would see all of them. A job takes one lock per GPU
 and narrows `CUDA_VISIBLE_DEVICES` to those it got. The operating system drops the locks when the process ends,
@@ -14,6 +16,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,12 +27,35 @@ from typing import IO
 
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
-from dynfocus.hardware import visible_gpus
 
 SCHEDULERS = {"SLURM_JOB_ID": "Slurm", "KUBERNETES_SERVICE_HOST": "Kubernetes"}
 POLL_SECONDS = 0.5
 
 _HELD: list[IO[str]] = []
+
+
+def visible_gpus() -> int:
+    """The number of NVIDIA GPUs that this process may use (`CUDA_VISIBLE_DEVICES` narrows it)."""
+    mask = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if mask is not None:
+        return len([name for name in mask.split(",") if name.strip() not in ("", "-1")])
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return 0
+    listing = subprocess.run([command, "-L"], capture_output=True, text=True, timeout=60, check=False)
+    return listing.stdout.count("GPU ") if listing.returncode == 0 else 0
+
+
+def require_gpus(config: Config, needed: int) -> None:
+    """Raise UserError where a profile wants `needed` GPUs on this machine and they are not there."""
+    if config.hardware.device == "cpu":
+        return
+    present = visible_gpus()
+    if present < needed:
+        raise UserError(
+            f"profile {config.profile}: hardware.device is cuda with {needed} GPUs, this machine offers {present}; "
+            "use config/mini.yaml, set hardware.gpus and hardware.processes, or choose a cluster profile"
+        )
 
 
 def take_gpus(config: Config, needed: int, what: str) -> tuple[str, ...]:

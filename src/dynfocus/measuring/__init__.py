@@ -1,0 +1,1 @@
+"""Measurements that need a model: latency, computation, redundancy, explanations of single films."""
