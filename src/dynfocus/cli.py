@@ -395,22 +395,22 @@ def test_claims(
     config: ConfigFiles = DEFAULT_CONFIG,
     overrides: Overrides = NO_OVERRIDES,
 ) -> None:
-    """Test the paper's direction claims over the seeds of `claim_seeds`, and store how each came out.
+    """Test the paper's direction claims on all evidence: the scores here, and what docs/claims carries.
 
     Example: dynfocus test-claims --set claim_seeds='[0, 1, 2]'
     """
     jobs = load_jobs(config, overrides)
-    from dynfocus.reporting.claims import claim_evaluations, store_claims
+    from dynfocus.reporting.claims import carried_evidence, missing_evaluations, store_claims
 
-    out, scores = jobs.layout.claims, [jobs.layout.scores(*pair) for pair in claim_evaluations(jobs)]
+    out, scores = jobs.layout.claims, [jobs.layout.scores(*pair) for pair in missing_evaluations(jobs)]
     with record(
         out,
         command="test-claims",
         settings={"profile": jobs.config.profile, "seeds": jobs.config.claim_seeds},
-        inputs=[path for path in scores if path.exists()],
-        modules=["dynfocus.reporting"],
+        inputs=[*carried_evidence(jobs), *(path for path in scores if path.exists())],
+        modules=["dynfocus.reporting", "dynfocus.evaluation"],
     ):
-        store_claims(jobs, out)
+        store_claims(jobs, out, jobs.layout.evidence)
 
 
 @app.command()

@@ -1,168 +1,209 @@
-"""Direction claims: paired over seeds, sweeps by their optimum."""
+"""Direction claims: tested question by question over seeds and films, with one of four verdicts."""
 
-import json
-from pathlib import Path
-
+import numpy as np
 import pytest
-from score_files import score_record
+from evidence_files import FILMS, PER_FILM, answers, evidence_of_runs, jobs_of, questions, series
 
-from dynfocus.config import load_config
+from dynfocus.errors import UserError
+from dynfocus.reporting import claims as claims_module
 from dynfocus.reporting.claims import (
-    claim_evaluations,
-    claim_runs,
-    claim_settings,
-    judge_claim,
+    claim_units,
+    count_verdicts,
     judge_claims,
-    origin_of,
-    paired_interval,
-    prefer_more_seeds,
-    read_stored,
-    store_claims,
+    measure,
+    measure_all,
+    missing_evaluations,
+    names_of,
 )
-from dynfocus.reporting.reasons import reason_of
-from dynfocus.reporting.register import Claim, load_claims
-from dynfocus.reporting.results import Results
-from dynfocus.steps.jobs import Jobs
-from dynfocus.steps.settings import hash_of
+from dynfocus.reporting.evidence import Evidence, settings_of_run, write_evidence
+from dynfocus.reporting.reasons import Facts, reason_of
+from dynfocus.reporting.register import Claim, load_claims, load_margins, margin_of
+from dynfocus.reporting.verdicts import Verdict
 
 
-def pair(better: str = "dynfocus", worse: str = "kmeans", metric: str = "accuracy") -> Claim:
-    return Claim(
-        id="x", statement="x", source="x", kind="pair", benchmark="msvd_qa", metric=metric, group="",
-        better=better, worse=worse, note="",
-    )  # fmt: skip
+def pair(better: str = "dynfocus", worse: str = "kmeans", **changes: str) -> Claim:
+    fields = {
+        "id": f"{better}.{worse}", "statement": "x", "source": "x", "kind": "pair", "benchmark": "msvd_qa",
+        "metric": "accuracy", "group": "", "better": better, "worse": worse, "note": "", **changes,
+    }  # fmt: skip
+    return Claim(**fields)
 
 
-def runs(better: list[float], worse: list[float]) -> list[dict]:
-    return [
-        score_record("msvd_qa", run, seed, {"accuracy": value})
-        for run, values in (("dynfocus", better), ("kmeans", worse))
-        for seed, value in enumerate(values)
-    ]
-
-
-def test_paired_interval_by_hand():
-    # differences 1, 2, 3: mean 2, sd 1, error 0.57735, t 4.302653
-    mean, low, high, p = paired_interval([1.0, 2.0, 3.0])
-    assert (mean, low, high) == (2.0, pytest.approx(2 - 2.484138), pytest.approx(2 + 2.484138))
-    assert p == pytest.approx(0.0742, abs=1e-4)
-
-
-def test_pairing_removes_what_the_seeds_share(scores):
-    root = scores(runs([50.0, 60.0, 70.0], [48.0, 58.1, 68.0]))
-    outcome = judge_claim(Results(root, (0, 1, 2)), pair())
-    assert outcome.verdict == "replicates"
-    assert outcome.difference == pytest.approx((2 + 1.9 + 2) / 3)
+def sweep(kind: str = "optimum_larger", group: str = "duration=long>duration=short") -> Claim:
+    return pair("prototypes", "", kind=kind, group=group, benchmark="video_mme")
 
 
 @pytest.mark.parametrize(
     ("better", "worse", "verdict"),
-    [
-        ([50.0, 51.0, 52.0], [48.0, 53.0, 51.0], "within noise"),
-        ([48.0, 48.0, 48.1], [50.0, 50.1, 50.0], "differs"),
-        ([50.0, 51.0], [40.0, 41.0], "not attempted"),
-    ],
+    [(75.0, 45.0, "replicates"), (45.0, 75.0, "contradicted"), (60.0, 60.5, "undecided")],
 )
-def test_verdicts(scores, better, worse, verdict):
-    root = scores(runs(better, worse))
-    assert judge_claim(Results(root, (0, 1, 2)), pair()).verdict == verdict
+def test_verdicts_follow_the_difference(better, worse, verdict):
+    (outcome,) = judge_claims(evidence_of_runs({"dynfocus": better, "kmeans": worse}), [pair()])
+    assert outcome.verdict == verdict
+    assert outcome.low < outcome.narrow_low < outcome.difference < outcome.narrow_high < outcome.high
+    assert outcome.difference == pytest.approx(outcome.better_value - outcome.worse_value)
+    assert (outcome.questions, outcome.films, outcome.seeds) == (FILMS * PER_FILM, FILMS, ["0", "1", "2"])
 
 
-def test_two_seeds_show_the_difference_and_say_what_is_lacking(scores):
-    outcome = judge_claim(Results(scores(runs([50.0, 51.0], [40.0, 41.0])), (0, 1)), pair())
-    assert (outcome.difference, outcome.reason) == (10.0, "needs 3 seeds, has 2")
+def test_runs_that_answer_nearly_alike_are_equivalent():
+    same = {seed: answers(60, seed) for seed in range(3)}
+    other = {seed: np.where(np.arange(len(one)) == 7 * seed, 1 - one, one) for seed, one in same.items()}
+    made = [series(run, seed, side[seed]) for run, side in (("dynfocus", same), ("kmeans", other)) for seed in range(3)]
+    (outcome,) = judge_claims(Evidence(tuple(made), questions()), [pair()])
+    assert outcome.verdict == "equivalent"
+    assert -outcome.margin < outcome.narrow_low and outcome.narrow_high < outcome.margin
 
 
-def test_a_missing_run_is_named(tmp_path):
-    outcome = judge_claim(Results(tmp_path, (0, 1, 2)), pair())
-    assert (outcome.verdict, outcome.reason) == ("not attempted", "no results of dynfocus and kmeans")
+def test_a_difference_is_of_the_questions_that_both_sides_have_a_value_for():
+    one, other = answers(60, 0), answers(60, 1)
+    other[:PER_FILM] = np.nan
+    found = measure(Evidence((series("dynfocus", 0, one), series("kmeans", 0, other)), questions()), pair())
+    assert found.effect.questions == FILMS * PER_FILM - PER_FILM
+    assert found.effect.mean == pytest.approx(100 * (one[PER_FILM:].mean() - other[PER_FILM:].mean()))
 
 
-def test_two_metrics_of_one_run_can_be_compared(scores):
-    metrics = {"basic_accuracy": 90.0, "halluc_accuracy": 40.0}
-    root = scores([score_record("msvd_qa", "dynfocus", seed, metrics) for seed in range(3)])
-    outcome = judge_claim(Results(root, (0, 1, 2)), pair("dynfocus:basic_accuracy", "dynfocus:halluc_accuracy"))
-    assert (outcome.difference, outcome.verdict) == (50.0, "replicates")
+def test_two_seeds_show_the_difference_and_say_what_is_lacking():
+    (outcome,) = judge_claims(evidence_of_runs({"dynfocus": 75.0, "kmeans": 45.0}, seeds=2), [pair()])
+    assert outcome.difference > 20 and outcome.p_value is None
+    assert (outcome.verdict, outcome.reason) == ("undecided", "needs 3 seeds, has 2")
 
 
-def test_optimum_of_a_sweep(scores):
-    # long films are best at L = 55, short ones at L = 15
-    accuracy = {5: (40, 30), 15: (60, 35), 55: (50, 45)}
-    root = scores(
-        [
-            score_record(
-                "video_mme", f"prototypes_{setting}", seed, {"accuracy": 40.0},
-                {"duration": {"short": {"accuracy": short}, "long": {"accuracy": long}}},
-            )
-            for setting, (short, long) in accuracy.items()
-            for seed in range(3)
-        ]
-    )  # fmt: skip
-    claim = next(one for one in load_claims() if one.id == "length.longer_prefers_more_prototypes")
-    outcome = judge_claim(Results(root, (0, 1, 2)), claim)
-    assert (outcome.better_value, outcome.worse_value, outcome.verdict) == (55.0, 15.0, "replicates")
+def test_a_missing_run_is_named():
+    (outcome,) = judge_claims(evidence_of_runs({"dynfocus": 60.0}), [pair()])
+    assert (outcome.verdict, outcome.reason) == ("not attempted", "no results of kmeans")
 
 
-def test_all_claims_of_an_empty_root_are_not_attempted(tmp_path):
-    outcomes = judge_claims(Results(tmp_path, (0,)))
+def test_the_same_seed_on_another_processor_is_a_further_seed_and_the_same_model_is_not():
+    runs = ("dynfocus", "kmeans")
+    made = [series(run, 0, answers(60, place)) for place, run in enumerate(runs)]
+    made += [series(run, 0, answers(60, 9 + place), processor="other CPU") for place, run in enumerate(runs)]
+    made += [
+        series(run, 0, answers(60, place), processor="third CPU", model=f"{run}-0-some CPU")
+        for place, run in enumerate(runs)
+    ]
+    found = measure(Evidence(tuple(made), questions()), pair())
+    assert names_of(list(found.by_key)) == ["0 (other CPU)", "0 (some CPU)"]
+
+
+def test_runs_are_compared_on_one_processor_only():
+    made = (series("dynfocus", 0, answers(60, 0)), series("kmeans", 0, answers(60, 1), processor="other CPU"))
+    assert measure(Evidence(made, questions()), pair()) == "no seed on which both sides answered the same questions"
+
+
+def test_two_metrics_of_one_run_can_be_compared_and_a_macro_mean_weighs_its_labels_alike():
+    asked = questions("videohallucer", labels=("category=a", "category=b", "category=b"))
+    label = np.repeat([film % 3 == 0 for film in range(FILMS)], PER_FILM)
+    made = [
+        series("dynfocus", seed, values, benchmark="videohallucer", metric=metric, questions="videohallucer-v1")
+        for seed in range(3)
+        for metric, values in (("basic_accuracy", label * 1.0), ("halluc_accuracy", 0.0 * label))
+    ]
+    claim = pair("dynfocus:basic_accuracy", "dynfocus:halluc_accuracy", benchmark="videohallucer")
+    found = measure(Evidence(tuple(made), asked), claim)
+    assert found.better == pytest.approx(50.0) and found.worse == 0.0
+
+
+def test_a_group_is_of_the_samples_that_carry_its_label():
+    asked = questions(labels=("category=a", "category=b"))
+    label = np.repeat([film % 2 == 0 for film in range(FILMS)], PER_FILM)
+    made = (series("dynfocus", 0, label * 1.0), series("kmeans", 0, 0.0 * label))
+    found = measure(Evidence(made, asked), pair(group="category=a"))
+    assert (found.better, found.effect.films) == (100.0, FILMS // 2)
+    assert "fewer than two films" in measure(Evidence(made, asked), pair(group="category=c"))
+
+
+def test_optimum_of_a_sweep():
+    # long films are right more often at L = 55, short ones at L = 15
+    asked = questions("video_mme", labels=("duration=short", "duration=long"))
+    long = np.repeat([film % 2 == 1 for film in range(FILMS)], PER_FILM)
+    chances = {5: (40, 30), 15: (75, 40), 55: (50, 75)}
+    made = [
+        series(
+            f"prototypes_{setting}", seed, np.where(long, answers(of_long, seed), answers(of_short, seed)),
+            benchmark="video_mme", questions="video_mme-v1",
+        )
+        for setting, (of_short, of_long) in chances.items()
+        for seed in range(3)
+    ]  # fmt: skip
+    evidence = Evidence(tuple(made), asked)
+    larger, smaller = judge_claims(evidence, [sweep(), pair("prototypes", "", kind="optimum_smaller", id="s",
+                                   group="duration=long>duration=short", benchmark="video_mme")])  # fmt: skip
+    assert (larger.better_value, larger.worse_value, larger.difference) == (55.0, 15.0, 40.0)
+    assert (larger.verdict, smaller.verdict) == ("replicates", "contradicted")
+
+
+def test_all_claims_without_evidence_are_not_attempted():
+    outcomes = judge_claims(Evidence())
     assert len(outcomes) == len(load_claims())
-    assert {outcome.verdict for outcome in outcomes} == {"not attempted"}
+    assert count_verdicts(outcomes)["not attempted"] == len(outcomes)
 
 
-def jobs_of(root: Path, *overrides: str) -> Jobs:
-    settings = [f"root={root}", "items=[all]", "runs=[all]", "benchmarks=[all]", *overrides]
-    return Jobs.load(load_config([Path("config/mini.yaml")], settings))
+def test_p_values_are_corrected_for_the_number_of_claims():
+    names = [f"run{number}" for number in range(5)]
+    evidence = evidence_of_runs({"dynfocus": 64.0, **dict.fromkeys(names, 60.0)})
+    claims = [pair("dynfocus", name) for name in names]
+    raw = {name: found.effect.p_difference() for name, found in measure_all(evidence, claims).items()}
+    order = sorted(raw, key=raw.get)
+    corrected = {one.id: one.p_value for one in judge_claims(evidence, claims)}
+    assert corrected[order[-1]] == pytest.approx(raw[order[-1]])
+    assert corrected[order[0]] == pytest.approx(min(raw[name] * 5 / (place + 1) for place, name in enumerate(order)))
 
 
-def test_stored_outcomes_with_more_seeds_are_shown(scores, tmp_path):
-    root = scores(runs([50.0, 60.0, 70.0], [48.0, 58.1, 68.0]))
-    file = tmp_path / "claims.json"
-    stored = store_claims(jobs_of(root), file)
-    assert read_stored(file, "mini") == stored and read_stored(file, "paper") is None
-    assert read_stored(tmp_path / "none.json", "mini") is None
-    name = "clustering.dpc_knn_over_kmeans.msvd"
-    one = [judge_claim(Results(root, (0,)), claim) for claim in load_claims() if claim.id == name]
-    (shown,) = prefer_more_seeds(one, stored)
-    assert (shown.verdict, shown.stored, shown.seeds) == ("replicates", True, [0, 1, 2])
-    assert shown.here == 2.0
-    (fresh,) = prefer_more_seeds(one, None)
-    assert (fresh.verdict, fresh.stored) == ("not attempted", False)
+def test_every_claim_has_a_margin_that_was_stated_with_its_reason():
+    for claim in load_claims():
+        assert margin_of(claim) > 0
+    assert all(one.reason for one in load_margins().values())
+    with pytest.raises(UserError, match=r"margins.csv: no margin for 'msvd_qa loudness'"):
+        margin_of(pair(metric="loudness"))
 
 
-def test_a_stored_outcome_is_shown_in_the_words_of_the_register(scores, tmp_path):
-    jobs = jobs_of(scores(runs([50.0, 60.0, 70.0], [48.0, 58.1, 68.0])))
-    stored = store_claims(jobs, tmp_path / "claims.json")
-    old = stored.model_copy(update={"claims": [one.model_copy(update={"note": "old"}) for one in stored.claims]})
-    shown = prefer_more_seeds(judge_claims(Results(jobs.layout.root, (0,))), old)
-    assert [outcome.note for outcome in shown] == [claim.note for claim in load_claims()]
-    assert sum(outcome.stored for outcome in shown) > 0
+# What is made
 
 
-def test_other_words_for_a_claim_leave_stored_outcomes_current(tmp_path, monkeypatch):
-    jobs = jobs_of(tmp_path)
-    before = hash_of(claim_settings(jobs))
-    for field, changes in (("statement", False), ("note", False), ("metric", True)):
-        reworded = [claim.model_copy(update={field: "other"}) for claim in load_claims()]
-        monkeypatch.setattr("dynfocus.reporting.claims.load_claims", lambda reworded=reworded: reworded)
-        assert (hash_of(claim_settings(jobs)) != before) == changes
-        monkeypatch.undo()
 
-
-def test_the_origin_of_stored_outcomes_says_when_settings_changed(tmp_path):
-    jobs = jobs_of(tmp_path)
-    stored = store_claims(jobs, tmp_path / "claims.json")
-    assert "seeds 0, 1, 2" in origin_of(stored, jobs) and "changed" not in origin_of(stored, jobs)
-    assert "changed since" in origin_of(stored, jobs_of(tmp_path, "instruction.learning_rate=0.5"))
-    assert "changed" not in origin_of(stored, jobs_of(tmp_path, "hardware.threads=2", "items=[table_7]"))
-
-
-def test_the_claims_target_needs_every_run_that_a_claim_names_on_three_seeds(tmp_path):
+def test_the_claims_need_every_run_that_they_name(tmp_path):
     jobs = jobs_of(tmp_path)
     named = {side.partition(":")[0] for claim in load_claims() if claim.kind == "pair"
              for side in (claim.better, claim.worse)}  # fmt: skip
-    assert named <= set(claim_runs(jobs)) and "prototypes_80" in claim_runs(jobs)
-    assert {seed for _, seed in claim_evaluations(jobs)} == {0, 1, 2}
-    assert claim_runs(jobs_of(tmp_path, "runs=[dynfocus, blind]")) == ["dynfocus", "blind"]
+    made = missing_evaluations(jobs, tmp_path)
+    assert named <= {run for run, _ in made} and "prototypes_80" in {run for run, _ in made}
+    assert {seed for _, seed in made} == {0, 1, 2}
+    assert {run for run, _, _ in claim_units(jobs_of(tmp_path, "runs=[dynfocus, blind]"))} == {"dynfocus", "blind"}
+
+
+def carry(jobs, folder, seed: int, processor: str, runs=None):
+    """Store made-up evidence of every unit, or of those of some runs."""
+    name = claims_module.processor_name("cpu") if processor == "here" else processor
+    units = [unit for unit in claim_units(jobs) if runs is None or unit[0] in runs]
+    made = tuple(
+        series(
+            run, seed, answers(60, 1), processor=name, benchmark=benchmark, metric=metric,
+            settings=settings_of_run(jobs, run), questions=f"{benchmark}-v1",
+        )
+        for run, benchmark, metric in units
+    )  # fmt: skip
+    asked = {}
+    for benchmark in {unit[1] for unit in units}:
+        asked |= questions(benchmark)
+    write_evidence(jobs, Evidence(made, asked), folder / "mini")
+
+
+def test_only_what_no_processor_has_in_full_is_made(tmp_path):
+    jobs, folder = jobs_of(tmp_path, "runs=[dynfocus, kmeans, blind]"), tmp_path / "stored"
+    carry(jobs, folder, 0, "other CPU")
+    carry(jobs, folder, 1, "other CPU", runs=["dynfocus"])
+    carry(jobs, folder, 2, "here", runs=["dynfocus"])
+    assert missing_evaluations(jobs, folder) == [
+        ("dynfocus", 1), ("kmeans", 1), ("blind", 1), ("kmeans", 2), ("blind", 2),
+    ]  # fmt: skip
+
+
+def test_evidence_of_other_settings_counts_for_nothing(tmp_path):
+    chosen = "runs=[dynfocus, blind]"
+    carry(jobs_of(tmp_path, chosen), tmp_path, 0, "other CPU")
+    assert ("dynfocus", 0) not in missing_evaluations(jobs_of(tmp_path, chosen), tmp_path)
+    changed = jobs_of(tmp_path, chosen, "instruction.learning_rate=0.5")
+    assert ("dynfocus", 0) in missing_evaluations(changed, tmp_path)
 
 
 def test_every_claim_is_on_a_benchmark_that_both_its_runs_answer(tmp_path):
@@ -177,37 +218,23 @@ def test_every_claim_is_on_a_benchmark_that_both_its_runs_answer(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("verdict", "better", "worse", "blind", "words"),
+    ("verdict", "differences", "changes", "words"),
     [
-        ("replicates", [3, 4, 5], [1, 2, 3], None, ""),
-        ("not attempted", [3, 4], [1, 2], None, "needs 3 seeds, has 2"),
-        ("within noise", [3, 1, 5], [1, 2, 3], None, "the sign changes between seeds (+2.0, −1.0, +2.0)"),
-        ("within noise", [3, 12, 5], [2, 2, 4], None, "too wide a spread for 3 seeds (+1.0, +10.0, +1.0)"),
-        ("within noise", [3, 4, 5], [3, 4, 5], None, "both sides score the same on every seed"),
-        ("differs", [1, 1, 1], [2, 2, 2.1], None, "the other side is ahead"),
-        ("differs", [1, 1, 1], [2, 2, 2.1], 20.0, "neither side is above the blind model (20.0)"),
+        (Verdict.REPLICATES, [3, 4, 5], {}, ""),
+        (Verdict.REPLICATES, [1, 1, 1], {"high": 1.5}, "smaller than the margin"),
+        (Verdict.UNDECIDED, [3, 4], {}, "needs 3 seeds, has 2"),
+        (Verdict.UNDECIDED, [3, -1, 5], {}, "the sign changes between seeds (+3.0, −1.0, +5.0); differences from 4.0"),
+        (Verdict.UNDECIDED, [1, 2, 1], {}, "seed by seed: +1.0, +2.0, +1.0; differences from 4.0 are found in 80 %"),
+        (Verdict.UNDECIDED, [1, 2, 1], {"needed": 20}, "seed by seed: +1.0, +2.0, +1.0; differences from 4.0"),
+        (Verdict.EQUIVALENT, [0, 0, 0], {}, "both sides score the same on every seed"),
+        (Verdict.EQUIVALENT, [0.5, 0, 0], {}, "seed by seed: +0.5, +0.0, +0.0"),
+        (Verdict.CONTRADICTED, [-1, -1, -2], {}, "the other side is ahead"),
+        (Verdict.CONTRADICTED, [-1, -1, -2], {"blind": 60.0}, "neither side is above the blind model (60.0)"),
     ],
 )
-def test_every_claim_that_fails_has_a_line_on_why(verdict, better, worse, blind, words):
-    reason = reason_of(verdict, dict(enumerate(better)), dict(enumerate(worse)), blind, 3)
+def test_every_claim_that_fails_has_a_line_on_why(verdict, differences, changes, words):
+    facts = {"blind": None, "margin": 3.0, "high": 9.0, "detectable": 4.0, "needed": None, **changes}
+    reason = reason_of(verdict, Facts(differences, better=50.0, worse=48.0, **facts), 3)
     assert reason.startswith(words) and bool(reason) == bool(words) and "\n" not in reason
-
-
-def test_one_seed_has_the_interval_of_its_videos(scores):
-    root = scores(runs([75.0], [50.0]))
-    for run, right in (("dynfocus", 3), ("kmeans", 2)):
-        lines = [
-            {
-                "benchmark": "msvd_qa", "sample_id": str(number), "question_ids": [str(number)],
-                "video": f"{number}.mp4",
-                "status": "ok", "values": {"accuracy": float(number < right), "score": 0.0}, "groups": {},
-                "unparsed": False, "predicted": None, "correct": None, "replies": [""],
-            }
-            for number in range(4)
-        ]  # fmt: skip
-        path = root / f"results/scores/{run}/seed-0.samples.jsonl"
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    outcome = judge_claim(Results(root, (0,)), pair())
-    assert outcome.low is None
-    assert outcome.video_low == 0.0 and 25.0 < outcome.video_high <= 75.0  # one of four videos differs
-    assert outcome.verdict == "not attempted"
+    if changes.get("needed"):
+        assert reason.endswith("this one with about 20 seeds")

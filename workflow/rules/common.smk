@@ -195,9 +195,9 @@ def alignment_runs(wildcards, input):
 
 
 def claim_scores(wildcards):
-    from dynfocus.reporting.claims import claim_evaluations
+    from dynfocus.reporting.claims import carried_evidence, missing_evaluations
 
-    return scores_of(claim_evaluations(JOBS))
+    return [*scores_of(missing_evaluations(JOBS)), *carried_evidence(JOBS)]
 
 
 def claim_parameters(wildcards):

@@ -53,7 +53,8 @@ rule test_claims:
     input:
         claim_scores,
     output:
-        "<results>/claims.json",
+        outcomes="<results>/claims.json",
+        evidence=directory("<results>/claims"),
     log:
         "<logs>/test_claims.log",
     benchmark:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from dynfocus import __version__
 from dynfocus.artefacts.ladder import is_used
 from dynfocus.errors import UserError
 from dynfocus.machine.gpus import visible_gpus
+from dynfocus.machine.processor import cpu_name
 from dynfocus.steps.catalogue import demanded, name_of
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import content_hash, git_commit, read_manifest, verify, versions
@@ -73,11 +73,9 @@ def record_of(jobs: Jobs, by: str = "") -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """Processor, cores, memory and GPUs; no name of the machine."""
-    info = Path("/proc/cpuinfo")
-    models = re.findall(r"^model name\s*: (.*)$", info.read_text(), flags=re.M) if info.is_file() else []
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
-        "processor": models[0] if models else platform.machine(),
+        "processor": cpu_name(),
         "cores": os.cpu_count(),
         "memory_gib": round(memory / 2**30, 1),
         "gpus": visible_gpus(),
@@ -99,8 +97,7 @@ def scores(jobs: Jobs) -> dict[str, dict[str, Any]]:
 
 def claims(jobs: Jobs) -> dict[str, Any]:
     """How many cells of the paper's tables came out how, and the verdict of each direction claim that was tested."""
-    from dynfocus.reporting.claims import judge_claims
-    from dynfocus.reporting.results import Results
+    from dynfocus.reporting.claims import evidence_of, judge_claims
     from dynfocus.reporting.session import SavedItem
     from dynfocus.reporting.verdicts import Verdict
 
@@ -110,11 +107,11 @@ def claims(jobs: Jobs) -> dict[str, Any]:
         for table in item.tables:
             for row in table.rows:
                 cells.update(cell.verdict for cell in row.cells if not isinstance(cell, str) and cell.cell_id)
-    results = Results(jobs.layout.root, tuple(jobs.config.seeds), jobs.config.evaluation.judge.max_unjudged)
-    tested = [claim for claim in judge_claims(results) if claim.seeds and claim.verdict != Verdict.NOT_ATTEMPTED.value]
+    shown = {"verdict", "difference", "low", "high", "seeds"}
     directions = {
-        claim.id: {"verdict": claim.verdict, "difference": claim.difference, "low": claim.low, "high": claim.high}
-        for claim in tested
+        outcome.id: outcome.model_dump(include=shown)
+        for outcome in judge_claims(evidence_of(jobs))
+        if outcome.verdict != Verdict.NOT_ATTEMPTED.value
     }
     return {"cells": dict(sorted(cells.items())), "directions": directions}
 

@@ -12,9 +12,10 @@ from dynfocus.errors import UserError
 from dynfocus.evaluation.benchmarks import Benchmark, benchmark, load_questions
 from dynfocus.evaluation.lines import read_lines, write_lines, write_text
 from dynfocus.evaluation.parsing import LETTERS
-from dynfocus.evaluation.questions import Answer, Metric, Sample, Verdict
+from dynfocus.evaluation.questions import Answer, Metric, Question, Sample, Verdict
 from dynfocus.evaluation.records import read_answers, read_verdicts, require_complete
 from dynfocus.evaluation.statistics import Comparison, Estimate, bounds, compare, estimate
+from dynfocus.steps.settings import hash_of
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Config
@@ -51,6 +52,7 @@ def score_run(
             "run": run,
             "seed": seed,
             "profile": config.profile,
+            "questions": digest_of(questions),
             "judge": judge_names(judged.get(name, {}).values()),
             "headline": adapter.headline,
             **score(adapter, samples, config.evaluation.bootstrap),
@@ -59,6 +61,12 @@ def score_run(
         lines.extend(sample_row(name, sample, replies) for sample in samples)
     write_lines(samples_file(out), lines)
     write_text(out, json.dumps(records, ensure_ascii=False, indent=1) + "\n")
+
+
+def digest_of(questions: Sequence[Question]) -> str:
+    """What tells two versions of a benchmark apart: a hash of its questions, videos, right answers and groups."""
+    rows = [[*one.key, one.video, one.text, one.gold, dict(one.groups), dict(one.details)] for one in questions]
+    return hash_of(sorted(rows, key=lambda row: row[1]))
 
 
 def samples_file(scores: Path) -> Path:

@@ -144,20 +144,20 @@ def _table(samples: Sequence[Sample], metric: Metric, videos: Sequence[str]) -> 
 
 def _bootstrap(tables: Sequence[_Table], videos: int, draws: int, seed: str) -> list[np.ndarray]:
     """Resampled means of several tables under the same draws of `videos` videos."""
-    generator = _generator(seed)
+    generator = generator_of(seed)
     collected: list[list[np.ndarray]] = [[] for _ in tables]
     for start in range(0, draws, _DRAWS_AT_ONCE):
         size = min(_DRAWS_AT_ONCE, draws - start)
-        weights = _counts(generator, size, videos)
+        weights = draw_counts(generator, size, videos)
         for kept, table in zip(collected, tables, strict=True):
             kept.append(table.means(weights))
     return [np.concatenate(kept) if kept else np.empty(0) for kept in collected]
 
 
-def _counts(generator: np.random.Generator, draws: int, videos: int) -> np.ndarray:
-    """How often each of `videos` videos is drawn in each of `draws` resamples, (draws, V)."""
-    drawn = generator.integers(0, videos, size=(draws, videos)) + videos * np.arange(draws)[:, None]
-    return np.bincount(drawn.ravel(), minlength=draws * videos).reshape(draws, videos).astype(float)
+def draw_counts(generator: np.random.Generator, draws: int, count: int) -> np.ndarray:
+    """How often each of `count` things is drawn in each of `draws` resamples with replacement, (draws, count)."""
+    drawn = generator.integers(0, count, size=(draws, count)) + count * np.arange(draws)[:, None]
+    return np.bincount(drawn.ravel(), minlength=draws * count).reshape(draws, count).astype(float)
 
 
 def _interval(resampled: np.ndarray) -> tuple[float, float]:
@@ -172,7 +172,7 @@ def _swap_test(a: _Table, b: _Table, observed: float, draws: int, seed: str) -> 
     """Share of random swaps, the identity among them, with a difference at least as large as `observed`."""
     if draws == 0:
         return None
-    generator = _generator(f"{seed}/swap")
+    generator = generator_of(f"{seed}/swap")
     extreme = 0
     for start in range(0, draws, _DRAWS_AT_ONCE):
         size = min(_DRAWS_AT_ONCE, draws - start)
@@ -190,5 +190,6 @@ def _mixed(a: _Table, b: _Table, kept: np.ndarray, swapped: np.ndarray) -> np.nd
     return parts.mean(axis=1)
 
 
-def _generator(seed: str) -> np.random.Generator:
+def generator_of(seed: str) -> np.random.Generator:
+    """The random numbers of a text: the same text always gives the same draws."""
     return np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big"))

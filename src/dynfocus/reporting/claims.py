@@ -1,11 +1,13 @@
-"""The direction claims of the paper, each tested on our runs, paired over seeds.
+"""The direction claims of the paper, each tested on every seed there is evidence of (`evidence.py`).
 
-A claim compares two runs (or two settings of a sweep) that share seed, data and questions, so the
-test is on the per-seed differences: mean, Student's t interval and two-sided p value. Fewer than
-three seeds give a difference but no verdict.
+A claim compares two runs (or two settings of a sweep) that share seed, data and questions. The test is
+on their differences question by question, with seeds and films both taken as samples
+(`dynfocus.evaluation.crossed`; a best setting is resampled, `dynfocus.evaluation.optimum`). Each claim has
+a margin, fixed in `data/margins.csv`, below which two runs count as equal. p values are corrected for the
+number of claims, and the verdict is one of four (`verdicts.py`).
 
-    snakemake claims                    test them over the seeds of `claim_seeds`, hours in the mini profile
-    make claims                         the same, and keep the outcomes in docs/claims for every later report
+    snakemake claims                    make the seeds of `claim_seeds` that are missing, test on all there are
+    make claims                         the same, and keep evidence and outcomes in docs/claims
 """
 
 from __future__ import annotations
@@ -13,36 +15,47 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 from pydantic import BaseModel
-from scipy import stats
 
-from dynfocus.evaluation.score import compare_runs, samples_file
-from dynfocus.reporting.reasons import reason_of
-from dynfocus.reporting.register import Claim, load_claims
-from dynfocus.reporting.results import Measured, Results
-from dynfocus.reporting.verdicts import Verdict, judge_direction
+from dynfocus.evaluation.crossed import Effect, Values, detectable, effect_of, moderated, pseudo_values, seeds_needed
+from dynfocus.evaluation.optimum import Best, Sweep, best_setting, optimum_shift
+from dynfocus.machine.processor import processor_name
+from dynfocus.reporting.evidence import (
+    Evidence,
+    Key,
+    Questions,
+    Series,
+    Unit,
+    collect,
+    metric_of,
+    read_evidence,
+    write_evidence,
+)
+from dynfocus.reporting.reasons import Facts, reason_of
+from dynfocus.reporting.register import OWN_CHECK, Claim, load_claims, margin_of
+from dynfocus.reporting.verdicts import Verdict, correct, judge_direction
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import git_commit
-from dynfocus.steps.settings import hash_of
 
 NEEDED_SEEDS = 3
+STORED = Path("docs") / "claims"
+"""Evidence that travels with the repository, one folder a profile."""
 SWEEP_FIELDS = {"prototypes": "event_prototypes", "ratio": "selection_ratio"}
 """Sweep -> the setting of `network` that its runs differ in."""
 SWEEP_UNITS = {"prototypes": 1.0, "ratio": 0.01}
 """Sweep -> what one unit in its run names stands for (`ratio_80` is K/L = 0.8)."""
 
 
-WORDS = {"statement", "source", "note"}
-"""Fields of a claim that say what it is about, and change nothing of how it comes out."""
-
-
 class Outcome(BaseModel):
-    """A tested claim: the paired difference `better - worse`, oriented so that the claim says > 0.
+    """A tested claim: the difference `better - worse`, oriented so that the claim says > 0.
 
-    here: beside a stored outcome, the difference of this run's own seeds.
+    low, high: 95 % interval; narrow_low, narrow_high: that of 90 %, which lies within the margin where two
+    one-sided tests find equivalence. p_value, p_equivalence: corrected for the number of claims.
     """
 
     id: str
@@ -52,208 +65,319 @@ class Outcome(BaseModel):
     better: str = ""
     worse: str = ""
     metric: str = ""
+    margin: float
     better_value: float | None = None
     worse_value: float | None = None
     difference: float | None = None
     low: float | None = None
     high: float | None = None
+    narrow_low: float | None = None
+    narrow_high: float | None = None
     p_value: float | None = None
-    video_low: float | None = None
-    video_high: float | None = None
-    seeds: list[int] = []
+    p_equivalence: float | None = None
+    seeds: list[str] = []
+    by_seed: list[float] = []
+    films: int = 0
+    questions: int = 0
+    detectable: float | None = None
     verdict: str = Verdict.NOT_ATTEMPTED.value
     reason: str = ""
-    stored: bool = False
-    here: float | None = None
 
 
-class Stored(BaseModel):
+class Record(BaseModel):
     """What the `claims` target leaves: outcomes, and what they were made from."""
 
     profile: str
-    seeds: list[int]
-    settings_hash: str
+    trainings: list[str]
     commit: str | None
     finished: str
+    notes: list[str]
     claims: list[Outcome]
 
 
-def paired_interval(differences: Sequence[float]) -> tuple[float, float, float, float]:
-    """Mean, low, high of the 95 % t interval, and two-sided p value of per-seed differences.
+@dataclass(frozen=True)
+class Tested:
+    """What was measured of a claim: the effect, both sides' values, and the differences by training."""
 
-    One difference has no interval: low and high are infinite and p is 1. Equal differences have an
-    interval of width 0.
-    """
-    count = len(differences)
-    mean = math.fsum(differences) / count
-    if count == 1:
-        return mean, -math.inf, math.inf, 1.0
-    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in differences) / (count - 1))
-    error = spread / math.sqrt(count)
-    if error < 1e-12:
-        return mean, mean, mean, 0.0 if mean else 1.0
-    half = float(stats.t.ppf(0.975, count - 1)) * error
-    return mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, count - 1))
-
-
-def values_by_seed(results: Results, run: str, benchmark: str, metric: str, group: str) -> dict[int, float]:
-    """The metric of a run, per seed; seeds without it are absent."""
-    found = results.get(run, benchmark, metric, group)
-    return dict(zip(found.seeds, found.values, strict=True)) if isinstance(found, Measured) else {}
+    effect: Effect | Best
+    better: float
+    worse: float
+    by_key: dict[Key, float]
+    blind: float | None = None
 
 
 def sweep_runs(runs: Iterable[str], sweep: str) -> dict[float, str]:
-    """The paper's setting -> run of a sweep, from the names among `runs` (`prototypes_25`, `ratio_80`)."""
+    """The paper's setting -> run of a sweep, from the names among `runs` (`prototypes_25`, `ratio_80`), ascending."""
     pattern = re.compile(rf"{sweep}_(\d+)")
     matches = ((pattern.fullmatch(run), run) for run in runs)
-    return {int(match[1]) * SWEEP_UNITS[sweep]: run for match, run in matches if match}
+    return dict(sorted((int(match[1]) * SWEEP_UNITS[sweep], run) for match, run in matches if match))
 
 
-def best_setting(results: Results, claim: Claim, group: str) -> dict[int, float]:
-    """Per seed, the paper's setting with the highest metric (the smallest of equals), where all have one."""
-    runs = sweep_runs(results.runs(), claim.better)
-    curves = {
-        setting: values_by_seed(results, run, claim.benchmark, claim.metric, group) for setting, run in runs.items()
-    }
-    seeds = set.intersection(*(set(curve) for curve in curves.values())) if len(curves) > 1 else set()
-    return {seed: max(sorted(curves), key=lambda setting, seed=seed: curves[setting][seed]) for seed in sorted(seeds)}
+# What a claim needs
 
 
-def sides(results: Results, claim: Claim) -> tuple[dict[int, float], dict[int, float]]:
-    """Per seed, the two numbers whose order the claim states: the first should be larger."""
-    if claim.kind != "pair":
-        first, second = (best_setting(results, claim, group) for group in claim.group.split(">"))
-        return (first, second) if claim.kind == "optimum_larger" else (second, first)
-
-    def side(text: str) -> dict[int, float]:
-        run, _, metric = text.partition(":")
-        return values_by_seed(results, run, claim.benchmark, metric or claim.metric, claim.group)
-
-    return side(claim.better), side(claim.worse)
+def side_of(text: str, claim: Claim) -> Unit:
+    """The unit that a side of a pair names: `run`, or `run:metric`."""
+    run, _, metric = text.partition(":")
+    return run, claim.benchmark, metric or claim.metric
 
 
-def video_interval(results: Results, claim: Claim, seed: int) -> tuple[float | None, float | None]:
-    """The paired difference's interval over the videos of one seed's questions; None for what has no samples.
+def units_of(claim: Claim, runs: Iterable[str]) -> list[Unit]:
+    """The units that a claim is tested on, among the known `runs`."""
+    if claim.kind == "pair":
+        return [side_of(text, claim) for text in (claim.better, claim.worse)]
+    return [(run, claim.benchmark, claim.metric) for run in sweep_runs(runs, claim.better).values()]
 
-    It says how sure one training is about its own questions, not how trainings differ.
+
+def claim_units(jobs: Jobs) -> list[Unit]:
+    """What the claims compare and this configuration makes, each once."""
+    chosen, known = jobs.config.runs, jobs.experiments.runs
+    named = dict.fromkeys(unit for claim in load_claims() for unit in units_of(claim, known))
+    made = [unit for unit in named if unit[0] in known and ("all" in chosen or unit[0] in chosen)]
+    return [unit for unit in made if unit[1] in jobs.benchmarks(unit[0])]
+
+
+def missing_evaluations(jobs: Jobs, stored: Path = STORED) -> list[tuple[str, int]]:
+    """The (run, seed) pairs of `claim_seeds` that must still be scored.
+
+    A seed is there when one processor has all of it: runs are compared on one processor only. Else what is
+    missing on this one is made.
     """
-    sides = [samples_file(results.path(run, seed)) for run in (claim.better, claim.worse)]
-    if claim.kind != "pair" or claim.group or ":" in claim.better or not all(path.exists() for path in sides):
-        return None, None
-    found = compare_runs(claim.benchmark, claim.metric, *sides)
-    return found.low, found.high
+    evidence = read_evidence(stored / jobs.config.profile).fitting(jobs)
+    here, needed = processor_name(jobs.config.hardware.device), claim_units(jobs)
+    missing: list[tuple[str, int]] = []
+    for seed in jobs.config.claim_seeds:
+        units: dict[str, set[Unit]] = {here: set()}
+        for one in evidence.series:
+            if one.seed == seed:
+                units.setdefault(one.processor, set()).add(one.unit)
+        if not any(set(needed) <= found for found in units.values()):
+            missing += [(run, seed) for run in dict.fromkeys(unit[0] for unit in needed if unit not in units[here])]
+    return missing
 
 
-def judge_claim(results: Results, claim: Claim) -> Outcome:
-    """One claim on the seeds that both sides have."""
-    better, worse = sides(results, claim)
-    seeds = sorted(set(better) & set(worse))
-    metric = f"{claim.benchmark} {claim.metric} {claim.group}".strip()
+def carried_evidence(jobs: Jobs, stored: Path = STORED) -> list[Path]:
+    """The files of the evidence that the repository carries for the profile."""
+    return sorted((stored / jobs.config.profile).glob("*.parquet"))
+
+
+def evidence_of(jobs: Jobs, stored: Path = STORED) -> Evidence:
+    """All evidence under the settings of `jobs`: the scores here, and what the repository carries."""
+    seeds = {*jobs.config.seeds, *jobs.config.claim_seeds}
+    here = collect(jobs, claim_units(jobs), seeds)
+    return here.joined(read_evidence(stored / jobs.config.profile)).fitting(jobs)
+
+
+# Measuring a claim
+
+
+def trainings(sides: Sequence[dict[Key, Series]]) -> list[Key]:
+    """The trainings that all sides have, on the same questions, none whose models are all there already."""
+    shared = sorted(set.intersection(*(set(side) for side in sides)) if sides else ())
+    first: dict[tuple[str, ...], Key] = {}
+    for key in shared:
+        if len({side[key].questions for side in sides}) == 1:
+            first.setdefault(tuple(side[key].model for side in sides), key)
+    return list(first.values())
+
+
+def stacked(sides: Sequence[dict[Key, Series]], keys: Sequence[Key], asked: Questions, group: str) -> Values:
+    """(sides, S, Q): values on all questions, NaN on those out of the group or without a value somewhere."""
+    values = np.array([[side[key].values for key in keys] for side in sides])
+    values[:, :, ~(np.isfinite(values).all(axis=(0, 1)) & asked.with_label(group))] = np.nan
+    return values
+
+
+def measure(evidence: Evidence, claim: Claim) -> Tested | str:
+    """A claim on all the evidence, or what is lacking."""
+    return measure_pair(evidence, claim) if claim.kind == "pair" else measure_optimum(evidence, claim)
+
+
+def measure_pair(evidence: Evidence, claim: Claim) -> Tested | str:
+    """The mean difference of two runs, question by question."""
+    names = [side_of(text, claim) for text in (claim.better, claim.worse)]
+    sides = [evidence.of(*name) for name in names]
+    if lacking := list(dict.fromkeys(name[0] for name, side in zip(names, sides, strict=True) if not side)):
+        return f"no results of {' and '.join(lacking)}"
+    keys = trainings(sides)
+    if not keys:
+        return "no seed on which both sides answered the same questions"
+    asked = evidence.asked(sides[0][keys[0]])
+    values = stacked(sides, keys, asked, claim.group)
+    used = np.isfinite(values[0, 0])
+    films = np.array(asked.films)[used]
+    if len(set(films)) < 2:
+        return f"fewer than two films of {claim.group or claim.benchmark} have values on both sides"
+    metric = metric_of(claim.benchmark, claim.metric)
+    parts = asked.parts(metric.macro)[:, used] if metric.macro and not claim.group else None
+    if parts is not None:
+        parts = parts[parts.any(axis=1)]
+    better, worse = (metric.scale * pseudo_values(side[:, used], parts) for side in values)
+    differences = better - worse
+    by_key = dict(zip(keys, differences.mean(axis=1).tolist(), strict=True))
+    effect = effect_of(differences, films)
+    return Tested(effect, float(better.mean()), float(worse.mean()), by_key, blind_value(evidence, claim))
+
+
+def blind_value(evidence: Evidence, claim: Claim) -> float | None:
+    """The metric of the model that sees nothing; None where there is none, or the claim is about something else."""
+    if claim.group or "blind" in (claim.better, claim.worse) or ":" in claim.better:
+        return None
+    metric = metric_of(claim.benchmark, claim.metric)
+    found = [one.values for one in evidence.of("blind", claim.benchmark, claim.metric).values()]
+    return None if metric.macro or not found else float(metric.scale * np.nanmean(np.stack(found)))
+
+
+def sweep_values(
+    evidence: Evidence, sweep: str, name: str, metric: str, groups: Sequence[str]
+) -> tuple[list[float], list[Key], list[Sweep]] | None:
+    """The settings of a sweep, the trainings that have all of them, and the values on each group; None without any."""
+    runs = sweep_runs({one.run for one in evidence.series}, sweep)
+    sides = [evidence.of(run, name, metric) for run in runs.values()]
+    keys = trainings(sides)
+    if len(runs) < 2 or not keys:
+        return None
+    asked = evidence.asked(sides[0][keys[0]])
+    scale, films, made = metric_of(name, metric).scale, np.array(asked.films), []
+    for group in groups:
+        values = stacked(sides, keys, asked, group)
+        used = np.isfinite(values[0, 0])
+        made.append(Sweep(scale * values[:, :, used], films[used].tolist()))
+    return list(runs), keys, made
+
+
+def measure_optimum(evidence: Evidence, claim: Claim) -> Tested | str:
+    """How much larger (or smaller) the best setting of a sweep is on one group of films than on another."""
+    groups = claim.group.split(">")
+    found = sweep_values(evidence, claim.better, claim.benchmark, claim.metric, groups)
+    if found is None or not all(sweep.films for sweep in found[2]):
+        return f"no results of {claim.better}"
+    settings, keys, (first, second) = found
+    if claim.kind == "optimum_smaller":
+        first, second = second, first
+
+    def shift(part: slice) -> Best:
+        sides = (Sweep(sweep.values[:, part], sweep.films) for sweep in (first, second))
+        return optimum_shift(settings, *sides, seed=claim.id)
+
+    by_key = {key: shift(slice(place, place + 1)).mean for place, key in enumerate(keys)}
+    best = [best_setting(settings, sweep, claim.id).mean for sweep in (first, second)]
+    return Tested(shift(slice(None)), *best, by_key)
+
+
+# From measurements to verdicts
+
+
+def measure_all(evidence: Evidence, claims: Sequence[Claim]) -> dict[str, Tested | str]:
+    """Every claim by its id; what trainings differ by is estimated from all pairs of runs together (`moderated`)."""
+    found = {claim.id: measure(evidence, claim) for claim in claims}
+    pairs = {name: one for name, one in found.items() if isinstance(one, Tested) and isinstance(one.effect, Effect)}
+    effects = moderated([one.effect for one in pairs.values()])
+    return found | {
+        name: replace(one, effect=effect) for (name, one), effect in zip(pairs.items(), effects, strict=True)
+    }
+
+
+def judge_claims(evidence: Evidence, claims: Sequence[Claim] | None = None) -> list[Outcome]:
+    """Every claim, in the order of the register; the paper's and our own checks are corrected apart."""
+    chosen = load_claims() if claims is None else claims
+    measured = measure_all(evidence, chosen)
+    corrected: dict[str, tuple[float, float]] = {}
+    for own in (False, True):
+        family = [
+            (claim, found)
+            for claim in chosen
+            if (claim.source == OWN_CHECK) == own and isinstance(found := measured[claim.id], Tested)
+        ]
+        tested = [(claim, found.effect) for claim, found in family if found.effect.seeds >= NEEDED_SEEDS]
+        apart = correct([effect.p_difference() for _, effect in tested])
+        alike = correct([effect.p_equivalence(margin_of(claim)) for claim, effect in tested])
+        corrected |= {claim.id: pair for (claim, _), *pair in zip(tested, apart, alike, strict=True)}
+    return [outcome_of(claim, measured[claim.id], corrected.get(claim.id)) for claim in chosen]
+
+
+def outcome_of(claim: Claim, found: Tested | str, corrected: Sequence[float] | None) -> Outcome:
+    """One claim with its verdict; `corrected` are the p values of difference and equivalence, None without a test."""
     outcome = Outcome(
-        id=claim.id, statement=claim.statement, source=claim.source, note=claim.note,
-        better=claim.better, worse=claim.worse, metric=metric, seeds=seeds,
+        id=claim.id, statement=claim.statement, source=claim.source, note=claim.note, better=claim.better,
+        worse=claim.worse, metric=f"{claim.benchmark} {claim.metric} {claim.group}".strip(), margin=margin_of(claim),
     )  # fmt: skip
-    if not seeds:
-        names = [name for name, side in ((claim.better, better), (claim.worse, worse)) if not side]
-        reason = f"no results of {' and '.join(names) or 'both sides on one seed'}"
-        return outcome.model_copy(update={"reason": reason})
-    mean, low, high, p_value = paired_interval([better[seed] - worse[seed] for seed in seeds])
-    bounded = math.isfinite(low)
-    video_low, video_high = video_interval(results, claim, seeds[0])
-    verdict = judge_direction(low, high, len(seeds), NEEDED_SEEDS).value
+    if isinstance(found, str):
+        return outcome.model_copy(update={"reason": found})
+    effect = found.effect
+    verdict = judge_direction(effect.mean, *corrected) if corrected else Verdict.UNDECIDED
+    finds, needs = power_of(effect, verdict)
+    low, high = effect.interval()
+    by_seed = list(found.by_key.values())
+    facts = Facts(by_seed, found.better, found.worse, found.blind, outcome.margin, high, finds, needs)
+    bounds = {"low": low, "high": high}
+    bounds |= dict(zip(("narrow_low", "narrow_high"), effect.interval(0.1), strict=True))
     return outcome.model_copy(
         update={
-            "better_value": math.fsum(better[seed] for seed in seeds) / len(seeds),
-            "worse_value": math.fsum(worse[seed] for seed in seeds) / len(seeds),
-            "difference": mean,
-            "low": low if bounded else None,
-            "high": high if bounded else None,
-            "p_value": p_value if bounded else None,
-            "video_low": video_low,
-            "video_high": video_high,
-            "verdict": verdict,
-            "reason": reason_of(verdict, better, worse, blind_value(results, claim), NEEDED_SEEDS),
+            "better_value": found.better,
+            "worse_value": found.worse,
+            "difference": effect.mean,
+            **{name: value for name, value in bounds.items() if math.isfinite(value)},
+            **(dict(zip(("p_value", "p_equivalence"), corrected, strict=True)) if corrected else {}),
+            "seeds": names_of(list(found.by_key)),
+            "by_seed": by_seed,
+            "films": effect.films,
+            "questions": effect.questions,
+            "detectable": finds,
+            "verdict": verdict.value,
+            "reason": reason_of(verdict, facts, NEEDED_SEEDS),
         }
     )
 
 
-def blind_value(results: Results, claim: Claim) -> float | None:
-    """The metric of the model that sees nothing; None where there is none, or the claim is about something else."""
-    if claim.kind != "pair" or "blind" in (claim.better, claim.worse) or ":" in claim.better:
-        return None
-    found = results.get("blind", claim.benchmark, claim.metric, claim.group)
-    return found.value if isinstance(found, Measured) else None
+def power_of(effect: Effect | Best, verdict: Verdict) -> tuple[float | None, int | None]:
+    """The smallest difference found in 80 % of the cases, and how many seeds would decide an undecided claim."""
+    if not isinstance(effect, Effect) or effect.components is None:
+        return None, None
+    finds = detectable(effect.seed_error, effect.film_error, effect.df)
+    if effect.mean == 0 or verdict != Verdict.UNDECIDED:
+        return finds, None
+    size, borrowed = (effect.films, effect.questions / effect.films), effect.df - (effect.seeds - 1)
+    return finds, seeds_needed(effect.components, *size, effect.mean, borrowed)
 
 
-def judge_claims(results: Results, claims: Sequence[Claim] | None = None) -> list[Outcome]:
-    """Every claim, in the order of the register."""
-    return [judge_claim(results, claim) for claim in (load_claims() if claims is None else claims)]
+def names_of(keys: Sequence[Key]) -> list[str]:
+    """Trainings by their seeds, with the processor where there is more than one."""
+    several = len({processor for _, processor in keys}) > 1
+    return [f"{seed} ({processor})" if several else str(seed) for seed, processor in keys]
 
 
-def claim_runs(jobs: Jobs) -> list[str]:
-    """The runs that claims compare and this configuration makes, each once, the lenders of weights left implicit."""
-    chosen, known = jobs.config.runs, jobs.experiments.runs
-    named: dict[str, None] = {}
-    for claim in load_claims():
-        if claim.kind == "pair":
-            named.update(dict.fromkeys(side.partition(":")[0] for side in (claim.better, claim.worse)))
-        else:
-            named.update(dict.fromkeys(sweep_runs(known, claim.better).values()))
-    return [run for run in named if run in known and ("all" in chosen or run in chosen)]
+def count_verdicts(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """How many claims ended how."""
+    order = (
+        Verdict.REPLICATES, Verdict.CONTRADICTED, Verdict.EQUIVALENT, Verdict.UNDECIDED, Verdict.NOT_ATTEMPTED,
+    )  # fmt: skip
+    verdicts = [outcome.verdict for outcome in outcomes]
+    return {verdict.value: verdicts.count(verdict.value) for verdict in order}
 
 
-def claim_evaluations(jobs: Jobs) -> list[tuple[str, int]]:
-    """The (run, seed) pairs whose scores the `claims` target tests; a run without benchmarks here has none."""
-    return [(run, seed) for run in claim_runs(jobs) if jobs.benchmarks(run) for seed in jobs.config.claim_seeds]
+# What is kept
 
 
-def claim_settings(jobs: Jobs) -> dict:
-    """What stored outcomes depend on: training, answering and judging in this profile, and what is compared."""
-    slices = {step: jobs.settings(step) for step in ("answer_questions", "judge_answers")}
-    return {**slices, "claims": [claim.model_dump(exclude=WORDS) for claim in load_claims()]}
-
-
-def store_claims(jobs: Jobs, out: Path) -> Stored:
-    """The `claims` target: test every claim on the seeds of `claim_seeds` and store the outcomes at `out`."""
-    config = jobs.config
-    results = Results(jobs.layout.root, tuple(config.claim_seeds), config.evaluation.judge.max_unjudged)
-    stored = Stored(
-        profile=config.profile,
-        seeds=config.claim_seeds,
-        settings_hash=hash_of(claim_settings(jobs)),
+def store_claims(jobs: Jobs, out: Path, folder: Path, stored: Path = STORED) -> Record:
+    """The `claims` target: test every claim on all evidence; outcomes go to `out`, the evidence into `folder`."""
+    evidence = evidence_of(jobs, stored)
+    record = Record(
+        profile=jobs.config.profile,
+        trainings=[f"seed {seed}, {processor}" for seed, processor in sorted({one.key for one in evidence.series})],
         commit=git_commit(),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        claims=judge_claims(results),
+        notes=list(evidence.notes),
+        claims=judge_claims(evidence),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(stored.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    return stored
+    out.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_evidence(jobs, evidence, folder)
+    return record
 
 
-def read_stored(path: Path, profile: str) -> Stored | None:
-    """Stored outcomes of a profile; None when there is no file or it is of another profile."""
-    if not path.exists():
-        return None
-    stored = Stored.model_validate_json(path.read_text(encoding="utf-8"))
-    return stored if stored.profile == profile else None
-
-
-def prefer_more_seeds(fresh: Sequence[Outcome], stored: Stored | None) -> list[Outcome]:
-    """For every claim, the outcome over more seeds: tested now, or stored by the `claims` target."""
-    kept = {outcome.id: outcome for outcome in stored.claims} if stored else {}
-
-    def better_tested(now: Outcome) -> Outcome:
-        before = kept.get(now.id, now)
-        if len(before.seeds) <= len(now.seeds):
-            return now
-        return before.model_copy(update={"stored": True, "here": now.difference, **now.model_dump(include=WORDS)})
-
-    return [better_tested(outcome) for outcome in fresh]
-
-
-def origin_of(stored: Stored, jobs: Jobs) -> str:
-    """Where stored outcomes come from, and whether the settings have changed since."""
-    code = f"code {stored.commit[:10]}" if stored.commit else "code of no commit"
-    made = f"Stored outcomes: seeds {', '.join(map(str, stored.seeds))}, {stored.finished[:10]}, {code}."
-    changed = stored.settings_hash != hash_of(claim_settings(jobs))
-    return f"{made} The settings of the profile have changed since." if changed else made
+def add_evidence(jobs: Jobs, stored: Path = STORED) -> list[Path]:
+    """Put the evidence of the scores here beside what the repository carries; returns the files written."""
+    seeds = {*jobs.config.seeds, *jobs.config.claim_seeds}
+    return write_evidence(jobs, collect(jobs, claim_units(jobs), seeds), stored / jobs.config.profile)

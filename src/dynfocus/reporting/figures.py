@@ -5,6 +5,8 @@ Every function takes plain numbers or a table and returns a matplotlib figure; `
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
@@ -45,6 +47,15 @@ def write_figure(figure: Figure, folder: Path, stem: str, stamp: str = "") -> li
         paths.append(path)
     pyplot.close(figure)
     return paths
+
+
+def embedded_figure(figure: Figure) -> str:
+    """A figure as an SVG data address, for a page that needs no other file."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    pyplot.close(figure)
+    text = stable_ids(buffer.getvalue())
+    return f"data:image/svg+xml;base64,{base64.b64encode(text.encode()).decode('ascii')}"
 
 
 def stable_ids(svg: str) -> str:

@@ -3,6 +3,7 @@
 `data/cells.csv`       every cell of every table of the appendix, the numbers of its text, and the
                        main-paper values (labelled as read through a published summary)
 `data/claims.csv`      the directions that the text claims ("DPC-KNN beats K-means")
+`data/margins.csv`     how small a difference counts as none, stated before any outcome
 `data/deviations.yaml` where the sources disagree, and the choice made
 
 A cell joins to a result by run, benchmark, metric and group; a cell without a run is somebody
@@ -111,6 +112,14 @@ class Claim(Entry):
         return self
 
 
+class Margin(Entry):
+    """Below which difference two runs count as equal; `id` is `benchmark metric`, or a sweep for its best setting."""
+
+    margin: float
+    unit: str
+    reason: str
+
+
 class Deviation(Entry):
     """One disagreement between the sources; `setting` is the config key that settles it, if any."""
 
@@ -149,6 +158,20 @@ def load_cells() -> tuple[Cell, ...]:
 def load_claims() -> tuple[Claim, ...]:
     """Every direction claim."""
     return parse(list(csv.DictReader(read("claims.csv").splitlines())), Claim, "claims.csv")
+
+
+@cache
+def load_margins() -> dict[str, Margin]:
+    """Every margin, by its id."""
+    return {one.id: one for one in parse(list(csv.DictReader(read("margins.csv").splitlines())), Margin, "margins.csv")}
+
+
+def margin_of(claim: Claim) -> float:
+    """The margin of a claim. Raises UserError where none is stated."""
+    name = f"{claim.benchmark} {claim.metric}" if claim.kind == "pair" else claim.better
+    if name not in load_margins():
+        raise UserError(f"margins.csv: no margin for {name!r}, which {claim.id} is tested on; add a row")
+    return load_margins()[name].margin
 
 
 @cache

@@ -15,19 +15,18 @@ from markupsafe import Markup
 from dynfocus import __version__
 from dynfocus.config.schema import Config
 from dynfocus.reporting import lint
-from dynfocus.reporting.claims import Outcome, Stored, judge_claims, origin_of, prefer_more_seeds, read_stored
+from dynfocus.reporting.claims import STORED, Outcome, count_verdicts, evidence_of, judge_claims
 from dynfocus.reporting.costs import costs_table, read_costs
+from dynfocus.reporting.evidence import Evidence
 from dynfocus.reporting.headline import headline, headline_table
 from dynfocus.reporting.lineage import anchor, lineage, score_files, shown
 from dynfocus.reporting.page import figures_html, page, table_html
+from dynfocus.reporting.power import power_table
 from dynfocus.reporting.register import OWN_CHECK, load_cells, load_deviations
 from dynfocus.reporting.results import Results
 from dynfocus.reporting.session import SavedItem, Session
 from dynfocus.reporting.tables import Table, coverage_table
-from dynfocus.reporting.verdicts import Verdict, scale_obstacle
-
-STORED_CLAIMS = Path("docs") / "claims"
-"""Outcomes of the `claims` target that travel with the repository, one file a profile."""
+from dynfocus.reporting.verdicts import scale_obstacle
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,10 @@ def render(config: Config, root: Path, out: Path) -> None:
     session = Session(config, root)
     results = session.results()
     obstacle = scale_obstacle(config)
-    stored = stored_claims(session)
     items = selected_items(session)
     made = [*(session.layout.notebook(name, "ipynb") for name in items), session.layout.claims]
-    outcomes = prefer_more_seeds(judge_claims(results), stored)
+    evidence = evidence_of(session.jobs, STORED)
+    outcomes = judge_claims(evidence)
     of_paper = [outcome for outcome in outcomes if outcome.source != OWN_CHECK]
     findings = lint.run()
     html = page(
@@ -65,7 +64,10 @@ def render(config: Config, root: Path, out: Path) -> None:
         outcomes=of_paper,
         own_checks=[outcome for outcome in outcomes if outcome.source == OWN_CHECK],
         verdicts=count_verdicts(of_paper),
-        stored=origin_of(stored, session.jobs) if stored and any(one.stored for one in outcomes) else "",
+        forest=forest_html(of_paper),
+        power=table_html(power_table(evidence), record_link),
+        evidence=describe(evidence),
+        evidence_notes=evidence.notes,
         claims_record=record_link(shown(session.layout.claims, root)) if session.layout.claims.exists() else "",
         findings=[finding for finding in findings if finding.outcome != "ok"],
         checks=[finding for finding in findings if finding.outcome == "ok"],
@@ -116,17 +118,26 @@ def item_table(table: Table, made: str) -> Markup:
     return Markup("<details><summary>Coverage and failures</summary>{}</details>").format(html)
 
 
-def stored_claims(session: Session) -> Stored | None:
-    """What the `claims` target left here, or else what the repository carries for the profile; None where neither."""
-    profile = session.config.profile
-    here = read_stored(session.layout.claims, profile)
-    return here or read_stored(STORED_CLAIMS / f"{profile}.json", profile)
+def describe(evidence: Evidence) -> str:
+    """Which trainings the claims are tested on, where they ran and when."""
+    by_processor: dict[str, set[int]] = {}
+    for one in evidence.series:
+        by_processor.setdefault(one.processor, set()).add(one.seed)
+    parts = [f"seeds {', '.join(map(str, sorted(seeds)))} on {name}" for name, seeds in sorted(by_processor.items())]
+    days = sorted({one.finished for one in evidence.series})
+    return f"Evidence: {'; '.join(parts)}; answered {days[0]} to {days[-1]}." if parts else "No evidence yet."
 
 
-def count_verdicts(outcomes: list[Outcome]) -> dict[str, int]:
-    """How many claims ended how."""
-    order = (Verdict.REPLICATES, Verdict.WITHIN_NOISE, Verdict.DIFFERS, Verdict.NOT_ATTEMPTED)
-    return {verdict.value: sum(outcome.verdict == verdict for outcome in outcomes) for verdict in order}
+def forest_html(outcomes: list[Outcome]) -> Markup:
+    """All tested claims as one figure, embedded; nothing where none was tested."""
+    from dynfocus.reporting.figures import embedded_figure
+    from dynfocus.reporting.forest import forest
+
+    if not any(outcome.difference is not None for outcome in outcomes):
+        return Markup()
+    return Markup('<figure><img alt="Differences of all claims with their intervals" src="{}"></figure>').format(
+        embedded_figure(forest(outcomes))
+    )
 
 
 def all_coverage(session: Session, results: Results) -> Table:

@@ -61,6 +61,13 @@ def metric_of(record: Mapping, metric: str, group: str) -> Mapping | None:
     return entry if isinstance(entry, Mapping) else None
 
 
+def withheld(record: Mapping, max_unjudged: float) -> bool:
+    """More answers of a judged benchmark lack a judgement than the configuration allows."""
+    unjudged = record.get("failures", {}).get("unjudged", 0)
+    total = record.get("coverage", {}).get("total", 0)
+    return bool(total) and unjudged / total > max_unjudged
+
+
 def join_seeds(values: Iterable[float], halves: Iterable[float]) -> tuple[float, float]:
     """Mean over seeds and half-width of its 95 % interval (module docstring)."""
     values, halves = list(values), list(halves)
@@ -144,10 +151,8 @@ class Results:
         )
 
     def is_withheld(self, record: Mapping) -> bool:
-        """More answers of a judged benchmark lack a judgement than the configuration allows."""
-        unjudged = record.get("failures", {}).get("unjudged", 0)
-        total = record.get("coverage", {}).get("total", 0)
-        return bool(total) and unjudged / total > self.max_unjudged
+        """Whether the record must not be shown."""
+        return withheld(record, self.max_unjudged)
 
     def explain(self, record: Mapping, metric: str) -> Gap:
         """Why a record does not give the metric."""

@@ -71,6 +71,11 @@ class Layout:
         return self.results / "claims.json"
 
     @property
+    def evidence(self) -> Path:
+        """How every question came out, for every training that the claims are tested on."""
+        return self.results / "claims"
+
+    @property
     def judge_replies(self) -> Path:
         return self.results / "judge_replies"
 

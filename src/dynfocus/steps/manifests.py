@@ -31,6 +31,7 @@ from typing import Any
 
 from dynfocus import __version__
 from dynfocus.errors import UserError
+from dynfocus.machine.processor import processor_name
 from dynfocus.steps.settings import hash_of
 
 PACKAGES = ("torch", "transformers", "deepspeed", "open_clip_torch", "av", "numpy")
@@ -86,6 +87,7 @@ def record(
         "versions": versions(),
         "commit": git_commit(),
         "device": device,
+        "processor": processor_name(device),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_seconds": round(time.monotonic() - started, 2),
     }
