@@ -160,7 +160,6 @@ def test_every_claim_has_a_margin_that_was_stated_with_its_reason():
 # What is made
 
 
-
 def test_the_claims_need_every_run_that_they_name(tmp_path):
     jobs = jobs_of(tmp_path)
     named = {side.partition(":")[0] for claim in load_claims() if claim.kind == "pair"

@@ -137,7 +137,9 @@ def test_withheld_scores_are_no_evidence(jobs):
     (record,) = json.loads(path.read_text())
     record["failures"]["unjudged"] = 20
     path.write_text(json.dumps([record]))
-    assert collect(jobs, UNITS[:1], [0]).notes == ("dynfocus, seed 0: msvd_qa has too many answers without a judgement",)
+    assert collect(jobs, UNITS[:1], [0]).notes == (
+        "dynfocus, seed 0: msvd_qa has too many answers without a judgement",
+    )
 
 
 def test_a_broken_file_is_named(tmp_path):

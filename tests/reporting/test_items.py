@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from evidence_files import answers, questions, series
 from score_files import score_record
 
 from dynfocus.config import load_config
@@ -14,8 +15,10 @@ from dynfocus.evaluation.answer import Reply, VideoProblem
 from dynfocus.evaluation.questions import Question
 from dynfocus.measuring.clip_similarity import question_and_answer, resize
 from dynfocus.measuring.latency import latency_cell, latency_table, order_notes, time_answers
+from dynfocus.reporting import sweeps
 from dynfocus.reporting.breakdown import group_table
 from dynfocus.reporting.cases import converse
+from dynfocus.reporting.evidence import Evidence
 from dynfocus.reporting.hours import accuracy_table, hours_table
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.settings import settings_table
@@ -135,15 +138,22 @@ def test_groups_come_in_the_paper_s_order_with_gaps(scores):
     assert rows["Sum: summarization"][0].gap
 
 
-def test_best_setting_is_the_smallest_of_equals_in_the_paper_s_unit(scores):
-    def record(setting: int, long: float) -> dict:
-        groups = {"duration": {"long": {"accuracy": long}}}
-        return score_record("video_mme", f"prototypes_{setting}", 0, {"accuracy": 40.0}, groups)
-
-    session = session_of(scores([record(5, 30.0), record(15, 45.0), record(55, 45.0)]))
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_best_setting_is_the_smallest_of_equals_in_the_paper_s_unit_with_its_interval(tmp_path, monkeypatch, seeds):
+    asked = questions("video_mme", labels=("duration=long",))
+    chances = {5: 30.0, 15: 70.0, 55: 70.0}
+    made = [
+        series(f"prototypes_{setting}", seed, answers(chance, seed), benchmark="video_mme", questions="video_mme-v1")
+        for setting, chance in chances.items()
+        for seed in range(seeds)
+    ]
+    monkeypatch.setattr(sweeps, "evidence_of", lambda jobs: Evidence(tuple(made), asked))
+    session = session_of(tmp_path)
     rows = texts(optimum_table(session))
     assert session.jobs.run("prototypes_15").network.event_prototypes == 3
-    assert (rows["long videos"][0].ours, rows["long videos"][0].paper) == (15, 60)
+    best = rows["long videos"][0]
+    assert (best.ours, best.paper, best.seeds) == (15, 60, seeds)
+    assert (best.low, best.high) == ((None, None) if seeds == 1 else (15.0, 15.0))  # 15 and 55 answer alike
     assert rows["short videos"][0].gap
 
 

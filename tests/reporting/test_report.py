@@ -5,11 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
-from score_files import LOADED, score_record, write_scores
+from evidence_files import answers, finish_scores, jobs_of
+from score_files import LOADED, score_record
 
 from dynfocus.config import load_config
 from dynfocus.reporting import report
-from dynfocus.reporting.claims import store_claims
+from dynfocus.reporting.claims import add_evidence
 from dynfocus.reporting.figures import curves
 from dynfocus.reporting.report import headline, render
 from dynfocus.reporting.session import Session
@@ -33,9 +34,9 @@ def make_page(root: Path, **changes) -> str:
 
 @pytest.fixture(autouse=True)
 def carried(monkeypatch, tmp_path_factory) -> Path:
-    """An empty folder in the place of the outcomes that the repository carries."""
+    """An empty folder in the place of the evidence that the repository carries."""
     folder = tmp_path_factory.mktemp("carried")
-    monkeypatch.setattr(report, "STORED_CLAIMS", folder)
+    monkeypatch.setattr(report, "STORED", folder)
     return folder
 
 
@@ -141,17 +142,17 @@ def test_failures_and_contradictions_are_on_the_page(root):
     assert "no results of flash_vstream and llama_vid" in html
 
 
-def test_outcomes_that_the_repository_carries_are_shown_in_a_report_of_one_seed(root, carried, tmp_path):
-    three = [
-        score_record("msvd_qa", run, seed, {"accuracy": value + seed})
-        for run, value in (("dynfocus", 50.0), ("blind", 20.0))
-        for seed in range(3)
-    ]
-    write_scores(tmp_path / "elsewhere", three)
-    store_claims(Session(config_of(tmp_path / "elsewhere"), tmp_path / "elsewhere").jobs, carried / "mini.json")
+def test_evidence_that_the_repository_carries_decides_claims_in_a_report_of_one_seed(root, carried, tmp_path):
+    elsewhere = jobs_of(tmp_path / "elsewhere")
+    for run, chance in (("dynfocus", 70), ("blind", 30)):
+        for seed in range(3):
+            finish_scores(elsewhere, run, seed, answers(chance, seed))
+    add_evidence(elsewhere, carried)
     html = make_page(root)
-    assert "Stored outcomes: seeds 0, 1, 2" in html and "<b>+30.00</b>" in html
-    assert html.count('<span class="verdict replicates">replicates</span> <span class="paper">stored</span>') == 1
+    assert "Evidence: seeds 0, 1, 2 on some CPU; answered 2026-01-02 to 2026-01-02." in html
+    assert html.count('<span class="verdict replicates">replicates</span></td>') == 1
+    assert "margin 3" in html and 'id="power"' in html
+    assert "data:image/svg+xml;base64," in html
 
 
 def test_costs_come_from_the_timings(root):

@@ -1,13 +1,12 @@
 """Verdicts on values and on directions."""
 
-import math
 from pathlib import Path
 
 import pytest
 
 from dynfocus.config import load_config
 from dynfocus.reporting.results import Gap, Measured
-from dynfocus.reporting.verdicts import Verdict, judge_direction, judge_obstacle, judge_value, scale_obstacle
+from dynfocus.reporting.verdicts import Verdict, correct, judge_direction, judge_obstacle, judge_value, scale_obstacle
 
 
 def measured(value: float, half: float) -> Measured:
@@ -39,17 +38,22 @@ def test_nothing_to_compare_is_not_attempted(paper, ours):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "seeds", "verdict"),
+    ("difference", "p_difference", "p_equivalence", "verdict"),
     [
-        (0.1, 3.0, 3, Verdict.REPLICATES),
-        (-0.1, 3.0, 3, Verdict.WITHIN_NOISE),
-        (-3.0, -0.1, 3, Verdict.DIFFERS),
-        (0.1, 3.0, 2, Verdict.NOT_ATTEMPTED),
-        (-math.inf, math.inf, 1, Verdict.NOT_ATTEMPTED),
+        (2.0, 0.01, 0.4, Verdict.REPLICATES),
+        (-2.0, 0.01, 0.4, Verdict.CONTRADICTED),
+        (0.1, 0.4, 0.01, Verdict.EQUIVALENT),
+        (0.5, 0.01, 0.01, Verdict.REPLICATES),  # there, and small: a direction comes first
+        (2.0, 0.051, 0.051, Verdict.UNDECIDED),
     ],
 )
-def test_direction(low, high, seeds, verdict):
-    assert judge_direction(low, high, seeds) == verdict
+def test_direction(difference, p_difference, p_equivalence, verdict):
+    assert judge_direction(difference, p_difference, p_equivalence) == verdict
+
+
+def test_p_values_are_corrected_after_benjamini_and_hochberg():
+    assert correct([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.04 * 4 / 3, 0.04 * 4 / 3, 0.5])
+    assert correct([]) == []
 
 
 def test_mini_is_another_scale_and_paper_is_not():

@@ -64,7 +64,7 @@ def render(config: Config, root: Path, out: Path) -> None:
         outcomes=of_paper,
         own_checks=[outcome for outcome in outcomes if outcome.source == OWN_CHECK],
         verdicts=count_verdicts(of_paper),
-        forest=forest_html(of_paper),
+        forest=forest_html(outcomes),
         power=table_html(power_table(evidence), record_link),
         evidence=describe(evidence),
         evidence_notes=evidence.notes,
