@@ -15,7 +15,7 @@ from dynfocus.features.store import ShardWriter
 from dynfocus.measuring import cone_recall as measuring
 from dynfocus.measuring.cone_recall import choose, events_of, films_of, hits, measure, seed_of, visible, world_films
 from dynfocus.network import DynFocusConfig, DynFocusForConditionalGeneration
-from dynfocus.reporting.cone_recall import drawn, evenly_spaced, read_measurement, recall_figure, recall_table, recalls
+from dynfocus.reporting.cone_recall import drawn, evenly_spaced, recall_figure, recall_table, recalls
 from dynfocus.reporting.session import Session
 from dynfocus.steps.jobs import Jobs
 from dynfocus.world.films import make_film
@@ -98,10 +98,11 @@ def test_a_measurement_of_every_seed_and_stage(jobs, monkeypatch):
     assert loaded == [("prototypes_25", seed, stage) for seed in (0, 1) for stage in measuring.STAGES]
     events = sum(len(film["events"]) for film in found["films"]["video_mme"]["media"].values())
     assert all(len(model["chosen"]) == len(model["held"]) == events for model in found["models"])
-    path = jobs.layout.results / "measurements" / "cone_recall.json"
+    assert recalls(Session(jobs.config, jobs.layout.root).measurement("cone_recall")) == []
+    path = jobs.layout.measurement("cone_recall")
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(found))
-    read = recalls(read_measurement(Session(jobs.config, jobs.layout.root)))
+    read = recalls(Session(jobs.config, jobs.layout.root).measurement("cone_recall"))
     assert [one.frames for one in read if one.stage == "untrained"] == sorted({one.frames for one in read})
     table = recall_table(read, {"prototypes_25": "L = 25"})
     assert len(table.rows) == len(read) and table.rows[0].labels[0] == "L = 25"

@@ -11,10 +11,10 @@ from score_files import score_record
 
 from dynfocus.config import load_config
 from dynfocus.reporting.evidence import Evidence, Questions, Series
-from dynfocus.steps.catalogue import all_answers
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import content_hash, manifest_path
 from dynfocus.steps.settings import hash_of
+from dynfocus.steps.table import answers_of
 
 FILMS, PER_FILM = 40, 5
 
@@ -91,16 +91,17 @@ def finish_scores(
     accuracy = 100 * float(np.mean(values))
     path.write_text(json.dumps([{**score_record("msvd_qa", run, seed, {"accuracy": accuracy}), "questions": version}]))
     path.with_suffix(".samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    shard = all_answers(jobs, run, seed)[0]
-    shard.path.parent.mkdir(parents=True, exist_ok=True)
-    shard.path.write_text(json.dumps(list(values)))
-    settings = json.loads(json.dumps(shard.settings))
+    step = answers_of(jobs, run, seed)[0]
+    shard = step.path(jobs)
+    shard.parent.mkdir(parents=True, exist_ok=True)
+    shard.write_text(json.dumps(list(values)))
+    settings = json.loads(json.dumps(step.settings(jobs)))
     common = {"finished": "2026-01-02T03:04:05+00:00", "commit": "0123456789abcdef", "seed": seed}
     made = {
         **common, "settings": settings, "settings_hash": hash_of(settings), "processor": processor,
         "inputs": {str(jobs.checkpoint(run, seed)): model or f"{run}-{seed}-{processor}"},
-        "content": content_hash(shard.path),
+        "content": content_hash(shard),
     }  # fmt: skip
-    manifest_path(shard.path).write_text(json.dumps(made))
-    scored = {**common, "settings": {}, "inputs": {str(shard.path): made["content"]}, "content": content_hash(path)}
+    manifest_path(shard).write_text(json.dumps(made))
+    scored = {**common, "settings": {}, "inputs": {str(shard): made["content"]}, "content": content_hash(path)}
     manifest_path(path).write_text(json.dumps(scored))

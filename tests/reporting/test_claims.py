@@ -5,6 +5,7 @@ import pytest
 from evidence_files import FILMS, PER_FILM, answers, evidence_of_runs, jobs_of, questions, series
 
 from dynfocus.errors import UserError
+from dynfocus.paper.register import Claim, load_claims, load_margins, margin_of
 from dynfocus.reporting import claims as claims_module
 from dynfocus.reporting.claims import (
     claim_units,
@@ -17,7 +18,6 @@ from dynfocus.reporting.claims import (
 )
 from dynfocus.reporting.evidence import Evidence, settings_of_run, write_evidence
 from dynfocus.reporting.reasons import Facts, reason_of
-from dynfocus.reporting.register import Claim, load_claims, load_margins, margin_of
 from dynfocus.reporting.verdicts import Verdict
 
 

@@ -7,11 +7,11 @@ import pytest
 from evidence_files import answers, evidence_of_runs, finish_scores, jobs_of, questions, series
 
 from dynfocus.errors import UserError
+from dynfocus.paper.register import load_claims
 from dynfocus.reporting.claims import add_evidence, evidence_of, measure, store_claims
 from dynfocus.reporting.evidence import Evidence, collect, read_evidence, settings_of_run, write_evidence
-from dynfocus.reporting.register import load_claims
-from dynfocus.steps.catalogue import all_answers
 from dynfocus.steps.manifests import manifest_path
+from dynfocus.steps.table import answers_of
 
 CLAIM = next(claim for claim in load_claims() if claim.id == "clustering.dpc_knn_over_kmeans.msvd")
 UNITS = [("dynfocus", "msvd_qa", "accuracy"), ("kmeans", "msvd_qa", "accuracy")]
@@ -111,7 +111,7 @@ def test_answers_to_other_questions_are_not_mixed(jobs, tmp_path):
     newer = jobs_of(tmp_path / "newer")
     for run in ("dynfocus", "kmeans"):
         finish_scores(newer, run, 7, answers(60, 3), version="v2")
-        shard = all_answers(newer, run, 7)[0].path
+        shard = answers_of(newer, run, 7)[0].path(newer)
         later = json.loads(manifest_path(shard).read_text()) | {"finished": "2027-01-01T00:00:00+00:00"}
         manifest_path(shard).write_text(json.dumps(later))
     newer = jobs_of(tmp_path / "newer", "seeds=[7]")
@@ -119,10 +119,9 @@ def test_answers_to_other_questions_are_not_mixed(jobs, tmp_path):
 
 
 def test_scores_of_other_answers_or_settings_are_named_and_left_out(jobs):
-    all_answers(jobs, "dynfocus", 0)[0].path.with_name("x").touch()
-    manifest = manifest_path(all_answers(jobs, "dynfocus", 0)[0].path)
+    manifest = manifest_path(answers_of(jobs, "dynfocus", 0)[0].path(jobs))
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"content": "other"}))
-    manifest = manifest_path(all_answers(jobs, "kmeans", 0)[0].path)
+    manifest = manifest_path(answers_of(jobs, "kmeans", 0)[0].path(jobs))
     settings = json.loads(manifest.read_text())
     settings["settings"]["instruction"]["learning_rate"] = 0.5
     manifest.write_text(json.dumps(settings))
@@ -149,7 +148,7 @@ def test_a_broken_file_is_named(tmp_path):
 
 
 def test_the_claims_target_leaves_outcomes_and_the_evidence_behind_them(jobs, tmp_path):
-    record = store_claims(jobs, tmp_path / "claims.json", tmp_path / "claims", tmp_path / "stored")
+    record = store_claims(jobs, tmp_path / "claims.json", tmp_path / "stored")
     assert record.trainings == ["seed 0, some CPU", "seed 1, some CPU"]
     assert {one.id: one.reason for one in record.claims}[CLAIM.id] == "needs 3 seeds, has 2"
     assert json.loads((tmp_path / "claims.json").read_text())["profile"] == "mini"

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from evidence_files import FILMS, PER_FILM, evidence_of_runs
 
+from dynfocus.paper.register import load_claims
 from dynfocus.reporting.claims import Outcome, judge_claims
 from dynfocus.reporting.figures import write_figure
 from dynfocus.reporting.forest import WIDEST, forest
 from dynfocus.reporting.power import power_of_benchmarks, power_table
-from dynfocus.reporting.register import load_claims
 from dynfocus.reporting.simulation import TRUTHS, Study, simulate
 from dynfocus.reporting.verdicts import Verdict
 

@@ -25,7 +25,9 @@ from pydantic import BaseModel
 from dynfocus.evaluation.crossed import Effect, Values, detectable, effect_of, moderated, pseudo_values, seeds_needed
 from dynfocus.evaluation.optimum import Best, Sweep, best_setting, optimum_shift
 from dynfocus.machine.processor import processor_name
+from dynfocus.paper.register import OWN_CHECK, Claim, load_claims, margin_of
 from dynfocus.reporting.evidence import (
+    STORED,
     Evidence,
     Key,
     Questions,
@@ -37,14 +39,11 @@ from dynfocus.reporting.evidence import (
     write_evidence,
 )
 from dynfocus.reporting.reasons import Facts, reason_of
-from dynfocus.reporting.register import OWN_CHECK, Claim, load_claims, margin_of
 from dynfocus.reporting.verdicts import Verdict, correct, judge_direction
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import git_commit
 
 NEEDED_SEEDS = 3
-STORED = Path("docs") / "claims"
-"""Evidence that travels with the repository, one folder a profile."""
 SWEEP_FIELDS = {"prototypes": "event_prototypes", "ratio": "selection_ratio"}
 """Sweep -> the setting of `network` that its runs differ in."""
 SWEEP_UNITS = {"prototypes": 1.0, "ratio": 0.01}
@@ -154,11 +153,6 @@ def missing_evaluations(jobs: Jobs, stored: Path = STORED) -> list[tuple[str, in
         if not any(set(needed) <= found for found in units.values()):
             missing += [(run, seed) for run in dict.fromkeys(unit[0] for unit in needed if unit not in units[here])]
     return missing
-
-
-def carried_evidence(jobs: Jobs, stored: Path = STORED) -> list[Path]:
-    """The files of the evidence that the repository carries for the profile."""
-    return sorted((stored / jobs.config.profile).glob("*.parquet"))
 
 
 def evidence_of(jobs: Jobs, stored: Path = STORED) -> Evidence:
@@ -359,8 +353,8 @@ def count_verdicts(outcomes: Iterable[Outcome]) -> dict[str, int]:
 # What is kept
 
 
-def store_claims(jobs: Jobs, out: Path, folder: Path, stored: Path = STORED) -> Record:
-    """The `claims` target: test every claim on all evidence; outcomes go to `out`, the evidence into `folder`."""
+def store_claims(jobs: Jobs, out: Path, stored: Path = STORED) -> Record:
+    """The `claims` target: test every claim on all evidence; outcomes go to `out`, the evidence beside it."""
     evidence = evidence_of(jobs, stored)
     record = Record(
         profile=jobs.config.profile,
@@ -372,8 +366,7 @@ def store_claims(jobs: Jobs, out: Path, folder: Path, stored: Path = STORED) -> 
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_evidence(jobs, evidence, folder)
+    write_evidence(jobs, evidence, out.with_suffix(""))
     return record
 
 

@@ -7,7 +7,6 @@ among the prototypes; and what all L prototypes reach, which no choice among the
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from matplotlib.figure import Figure
 from dynfocus.errors import UserError
 from dynfocus.evaluation.crossed import Effect, Values, effect_of
 from dynfocus.reporting.figures import BLUE, GREEN, GREY, ORANGE, use_style
-from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Comparison, Table, plain_table
 
 ITEM = "cone_recall"
@@ -55,18 +53,10 @@ class Recall:
         return effect_of(100 * (self.hits["cones"] - self.hits["drawn among prototypes"]), self.films)
 
 
-def read_measurement(session: Session) -> dict[str, Any]:
-    """What was measured for the item. Raises UserError where that has not run."""
-    path = session.layout.results / "measurements" / f"{ITEM}.json"
-    if not path.is_file():
-        raise UserError(f"{path}: nothing measured; run `dynfocus measure-item --item {ITEM}`")
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def recalls(measured: Mapping[str, Any]) -> list[Recall]:
-    """Recall per run, stage, benchmark and length of film, in the order of the measurement, short films first."""
+    """Recall per run, stage, benchmark and length of film, short films first; none where nothing was measured."""
     groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
-    for model in measured["models"]:
+    for model in measured.get("models", []):
         groups.setdefault((model["run"], model["stage"], model["benchmark"]), []).append(model)
     return [
         one

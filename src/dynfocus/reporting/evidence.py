@@ -28,11 +28,13 @@ from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Metric, Sample
 from dynfocus.evaluation.score import read_samples, samples_file
 from dynfocus.reporting.results import read_records, withheld
-from dynfocus.steps.catalogue import all_answers
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import read_manifest, verify_inputs
 from dynfocus.steps.settings import hash_of
+from dynfocus.steps.table import answers_of
 
+STORED = Path("docs") / "claims"
+"""Evidence that travels with the repository, one folder a profile."""
 DIGITS = 12
 Key = tuple[int, str]
 """A training: its seed and the processor that it ran on."""
@@ -175,7 +177,7 @@ def origin_of(jobs: Jobs, run: str, seed: int) -> dict[str, Any]:
     """
     if jobs.foreign(run):
         raise UserError("not trained here, so it has no seeds")
-    manifests = [read_manifest(shard.path) for shard in all_answers(jobs, run, seed)]
+    manifests = [read_manifest(shard.path(jobs)) for shard in answers_of(jobs, run, seed)]
     wanted = jobs.run_settings(run, "answer_questions")
     for manifest in manifests:
         if hash_of({key: manifest["settings"].get(key) for key in wanted}) != hash_of(wanted):
@@ -257,6 +259,11 @@ def write_evidence(jobs: Jobs, evidence: Evidence, folder: Path) -> list[Path]:
         pandas.DataFrame(table).to_parquet(path, index=False, compression="zstd")
         written.append(path)
     return written
+
+
+def carried_evidence(profile: str, stored: Path = STORED) -> list[Path]:
+    """The files of the evidence that the repository carries for a profile."""
+    return sorted((stored / profile).glob("*.parquet"))
 
 
 def read_evidence(folder: Path) -> Evidence:
