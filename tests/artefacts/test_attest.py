@@ -60,3 +60,11 @@ def test_record_names_no_machine_and_no_folder(finished, monkeypatch):
     assert {"by", "date", "profile", "versions", "machine", "claims", "content", "tables"} <= record.keys()
     assert record["content"].keys() >= {"checkpoints/instruction/dynfocus/seed-0", "data/msvd_qa"}
     assert str(Path.cwd()) not in json.dumps(record)
+
+
+def test_a_record_takes_the_evidence_for_the_claims_along(finished, monkeypatch):
+    taken = []
+    monkeypatch.setattr(attest, "scores", lambda jobs: {})
+    monkeypatch.setattr("dynfocus.reporting.claims.add_evidence", taken.append)
+    attest.attest(finished, "Ada")
+    assert taken == [finished]

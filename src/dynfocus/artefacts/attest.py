@@ -28,12 +28,15 @@ HEADS = ("Who", "Date", "Profile", "Settings", "From", "Machine", "Time of all j
 
 
 def attest(jobs: Jobs, by: str = "", folder: Path = RECORDS) -> Path:
-    """Write the record of the finished run of a configuration; returns its file.
+    """Write the record of the finished run of a configuration, and its evidence for the claims; returns the record.
 
     Raises:
         UserError: the report or one of its artefacts is missing or made from other settings.
     """
+    from dynfocus.reporting.claims import add_evidence
+
     record = record_of(jobs, by)
+    add_evidence(jobs)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{record['date'][:10]}-{record['profile']}-{hash_of(record)[:6]}.json"
     file.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
