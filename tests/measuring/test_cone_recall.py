@@ -117,7 +117,7 @@ def test_a_model_that_chooses_nothing_and_other_films_are_refused(jobs, monkeypa
     monkeypatch.setattr(measuring, "load", lambda *_: model)
     with pytest.raises(UserError, match="prototypes_25: its encoder 'two_token' chooses no frames"):
         measure(jobs, "prototypes")
-    real = Jobs(jobs.config.model_copy(update={"datasets": "ledger"}), jobs.experiments)
+    real = Jobs(jobs.config.model_copy(update={"source": "ledger"}), jobs.experiments)
     with pytest.raises(UserError, match="only the mini world knows"):
         measure(real, "prototypes")
 

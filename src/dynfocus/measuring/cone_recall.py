@@ -40,8 +40,8 @@ def measure(jobs: Jobs, item: str) -> dict[str, Any]:
     Raises:
         UserError: the films are not the mini world's, or a run selects no frames.
     """
-    if jobs.config.datasets != "world":
-        raise UserError(f"{item}: only the mini world knows when something happens; measure with `datasets: world`")
+    if jobs.config.source != "world":
+        raise UserError(f"{item}: only the mini world knows when something happens; measure with `source: world`")
     films = {name: films_of(jobs, name) for name in jobs.item_benchmarks(item)}
     models = []
     for run in jobs.item_runs(item):
