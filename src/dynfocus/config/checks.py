@@ -42,8 +42,8 @@ class Vision:
 def conflicts(config: Config) -> Iterator[Conflict]:
     """Every conflict of a profile or of a run."""
     yield from _patches(config)
-    yield from _visual_encoder(config)
     yield from _trained_backbones(config)
+    yield from _visual_encoder(config)
     yield from _batches(config)
     yield from _judge(config)
 
@@ -134,13 +134,13 @@ def _visual_encoder(config: Config) -> Iterator[Conflict]:
     if size != vision.image_size:
         yield Conflict(
             ("video.image_size", "backbones.clip.model"),
-            f"image_size {size} is not that of {clip.model}; set it to {vision.image_size}",
+            f"image_size {size} is not that of {clip.model}; set image_size to {vision.image_size}",
         )
     elif grid != size // vision.patch_size:
         yield Conflict(
             ("network.grid", "backbones.clip.model"),
             f"grid {grid} is not that of {clip.model}, whose {size} pixels are patches of {vision.patch_size}; "
-            f"set it to {size // vision.patch_size}",
+            f"set grid to {size // vision.patch_size}",
         )
     if vision.layers is not None and -clip.layer > vision.layers:
         yield Conflict(
