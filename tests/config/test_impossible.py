@@ -78,7 +78,7 @@ SETTINGS = [
     ("network: {grid: 1000000000}", "network.grid", "set grid to 8"),
     ("video: {image_size: 224}", "video.image_size", "set image_size to 128"),
     ("backbones: {clip: {layer: -9}}", "backbones.clip.layer", "choose -3 to -1"),
-    ("backbones: {clip: {model: none.json}}", "backbones.clip.model", "no such file"),
+    ("backbones: {clip: {model: none.json}}", "backbones.clip.model", "name one, such as"),
     ("backbones: {clip: {model: ViT-B-32}}", "backbones.clip.model", "config/backbones/clip-mini.json"),
     ("backbones: {llm: {name: lmsys/vicuna-7b-v1.5}}", "backbones.llm.name", "config/backbones/llm-mini.json"),
     ("backbones: {clip: {source: open_clip, model: ViT-L-14}}", "backbones.clip.model", "set image_size to 224"),

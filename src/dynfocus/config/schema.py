@@ -99,10 +99,14 @@ StartFrom = Literal["scratch", "stage1", "checkpoints", "predictions", "scores"]
 DATASETS: tuple[str, ...] = (*get_args(TrainingSet), *get_args(Benchmark))
 
 
-class Section(BaseModel):
-    """A part of the configuration; an unknown key is an error."""
+class Closed(BaseModel):
+    """Keys and values with all keys known; another one is an error, and so is a number that is not finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Section(Closed):
+    """A part of the configuration."""
 
     @field_validator("*", mode="before")
     @classmethod
