@@ -11,8 +11,9 @@ from typing import Any
 
 from transformers import Trainer
 
+from dynfocus.files import write_json
 from dynfocus.machine.launch import barrier, is_main
-from dynfocus.training.checkpoints import publish, write_json
+from dynfocus.training.checkpoints import publish
 from dynfocus.training.data import Coverage
 
 LOG_COLUMNS = (
