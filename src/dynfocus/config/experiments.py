@@ -75,7 +75,7 @@ class Experiments(Section):
     """The whole file."""
 
     runs: dict[Name, Run]
-    tables: dict[Name, Item]
+    items: dict[Name, Item]
 
 
 def load_experiments(file: Path, config: Config) -> Experiments:
@@ -91,8 +91,8 @@ def load_experiments(file: Path, config: Config) -> Experiments:
                 f"{file}: runs.{name}: `model` names a finished model; remove weights, network, alignment, instruction"
             )
         run_config(config, experiments, name)
-    for name, item in experiments.tables.items():
-        require_known(f"{file}: tables.{name}.runs", item.runs, experiments.runs, "run")
+    for name, item in experiments.items.items():
+        require_known(f"{file}: items.{name}.runs", item.runs, experiments.runs, "run")
     require_selection(config, experiments)
     return experiments
 
@@ -114,9 +114,9 @@ def run_config(config: Config, experiments: Experiments, name: str) -> Config:
 
 def require_selection(config: Config, experiments: Experiments) -> None:
     """Raise a UserError where a profile selects something unknown, or nothing that its report items show."""
-    require_known("items", [item for item in config.items if item != ALL], experiments.tables, "report item")
+    require_known("items", [item for item in config.items if item != ALL], experiments.items, "report item")
     require_known("runs", [run for run in config.runs if run != ALL], experiments.runs, "run")
-    items = [item for name, item in experiments.tables.items() if ALL in config.items or name in config.items]
+    items = [item for name, item in experiments.items.items() if ALL in config.items or name in config.items]
     for kind, chosen in (("runs", config.runs), ("benchmarks", config.benchmarks)):
         shown = dict.fromkeys(name for item in items for name in getattr(item, kind))
         if shown and ALL not in chosen and shown.keys().isdisjoint(chosen):

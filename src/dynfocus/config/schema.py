@@ -141,7 +141,7 @@ class Video(Section):
 
 
 class World(Section):
-    """The mini world: generated films with known ground truth (unused where `datasets` is `ledger`)."""
+    """The mini world: generated films with known ground truth (unused where `source` is `ledger`)."""
 
     seed: Seed = Field(0, description="Seed of every film, caption and question.")
     train_films: Count = Field(320, description="Films of webvid_cap and of videochatgpt, the default mixture.")
@@ -359,10 +359,10 @@ class Config(Section):
         ["*"],
         description="What `snakemake publish` stores, as patterns: `data/*`, `stage1/dynfocus`, `checkpoints/blind-*`",
     )
-    datasets: Literal["world", "ledger"] = Field(
+    source: Literal["world", "ledger"] = Field(
         "ledger", description="`world`: sets rendered by the mini world; `ledger`: the real sets."
     )
-    ledger: Line = Field("config/datasets.yaml", description="File of the real sets, for `datasets: ledger`.")
+    ledger: Line = Field("config/datasets.yaml", description="File of the real sets, for `source: ledger`.")
     seeds: Seeds = Field([0], min_length=1, description="Training seeds; tables average over them.")
     claim_seeds: Seeds = Field(
         [0, 1, 2], min_length=1, description="Training seeds of the target `claims`; a verdict needs three."
@@ -370,7 +370,7 @@ class Config(Section):
     feature_shards: Count = Field(16, description="Parallel feature extraction jobs per set.")
     feature_precision: Literal["fp16", "fp32"] = Field("fp16", description="Storage type of cached features.")
     items: Annotated[list[str], Once] = Field(
-        ["all"], min_length=1, description="Report items to build, keys of `tables` in the experiments; `all`."
+        ["all"], min_length=1, description="Report items to build, keys of `items` in the experiments; `all`."
     )
     runs: Annotated[list[str], Once] = Field(
         ["all"], min_length=1, description="Runs to train and score; an item shows a gap for the others; `all`."
