@@ -172,12 +172,12 @@ def test_blind_starts_from_the_backbones(paper_jobs):
         (
             {"a": {"title": "A"}},
             {"t": {"title": "T", "notebook": "n.ipynb", "runs": ["b"]}},
-            ["tables.t.runs", "no run is named b"],
+            ["items.t.runs", "no run is named b"],
         ),
         (
             {"a": {"title": "A"}},
             {"t": {"title": "T", "notebook": "n.ipynb", "benchmarks": ["msvd"]}},
-            ["tables.t.benchmarks.0", "'msvd'"],
+            ["items.t.benchmarks.0", "'msvd'"],
         ),
         ({"a": {"title": "A"}, "b": {"title": "B", "weights": "a", "alignment": {"epochs": 2}}}, {}, ["runs.b"]),
         (

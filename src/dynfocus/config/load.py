@@ -185,7 +185,9 @@ def holds(values: Any, path: KeyPath) -> bool:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """Which of the known names is most like an unknown one, in words; with some others where none is very like it."""
-    best = closest(name, known)
+    if not known:
+        return "there is none"
+    best = closest(name, known, 0.6 if len(known) > 1 else 0.0)
     if best is not None:
         return f"the nearest one is {best}"
     others = f"{', '.join(known[:NAMED])}{', …' if len(known) > NAMED else ''}"

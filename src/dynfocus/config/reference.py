@@ -34,7 +34,7 @@ profiles set most keys themselves.
 EXPERIMENTS = """
 # Runs and report items
 
-`config/experiments.yaml` holds `runs` (name → differences) and `tables` (report item → what it needs). Adding an entry
+`config/experiments.yaml` holds `runs` (name → differences) and `items` (report item → what it needs). Adding an entry
 is enough: the workflow derives every job from it, and runs with equal stage-1 settings share that checkpoint.
 """
 
@@ -48,7 +48,7 @@ def json_schema() -> str:
 def reference_page() -> str:
     """The text of docs/configuration.md."""
     parts = [HEADER, *_sections(Config, "Top level", ""), EXPERIMENTS]
-    for model, heading in ((Run, "A run"), (Item, "An item of `tables`")):
+    for model, heading in ((Run, "A run"), (Item, "An item of `items`")):
         parts.append(_table(model, heading))
     return "\n".join(parts)
 

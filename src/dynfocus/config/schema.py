@@ -288,7 +288,9 @@ class Stage(Section):
     group_by_length: bool = Field(True, description="Batch samples of similar length.")
     max_rounds: Count = Field(100, description="Question-answer rounds per sample; longer talks are cut into several.")
     save_steps: Count = Field(500, description="Optimizer steps between rolling checkpoints.")
-    min_coverage: Fraction = Field(0.98, description="Training refuses to start when fewer samples are readable.")
+    min_coverage: Fraction = Field(
+        0.98, description="Training refuses to start when fewer samples have features and a label."
+    )
 
 
 class Hardware(Section):

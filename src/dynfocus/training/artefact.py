@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ def save_artefact(trainer: Trainer, processor: Any, coverage: Mapping[str, Cover
         processor.save_pretrained(folder)
         trainer.state.save_to_json(str(folder / "trainer_state.json"))
         write_log(folder / "log.csv", trainer.state.log_history)
-        write_json(folder / "coverage.json", {name: asdict(share) for name, share in coverage.items()})
+        write_json(folder / "coverage.json", {name: share.record() for name, share in coverage.items()}, sort_keys=True)
         shutil.move(work / "tensorboard", folder / "tensorboard")
         publish(folder, out)
         shutil.rmtree(work)
