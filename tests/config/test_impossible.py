@@ -82,6 +82,7 @@ SETTINGS = [
     ("backbones: {clip: {model: ViT-B-32}}", "backbones.clip.model", "config/backbones/clip-mini.json"),
     ("backbones: {llm: {name: lmsys/vicuna-7b-v1.5}}", "backbones.llm.name", "config/backbones/llm-mini.json"),
     ("backbones: {clip: {source: open_clip, model: ViT-L-14}}", "backbones.clip.model", "set image_size to 224"),
+    ("backbones: {clip: {source: open_clip, model: vit-l14}}", "backbones.clip.model", "the nearest one is ViT-L-14"),
     ("network: {fine_prototypes: 65}", "network.fine_prototypes", "choose at most 64"),
     ("network: {fine_prototypes: 0}", "network.fine_prototypes", "greater than or equal to 1"),
     ("network: {coarse_prototypes: 17}", "network.coarse_prototypes", "choose at most 16"),

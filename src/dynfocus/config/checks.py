@@ -10,16 +10,18 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dynfocus.config.nearest import require_known
 from dynfocus.config.schema import ClipBackbone, Config
 from dynfocus.errors import UserError
 from dynfocus.files import read_json
 
 MEMORY_SIDE = 8
 """Side of a whole frame in Flash-VStream's memory, where the grid has more patches than that."""
-PATCH = re.compile(r"patch(\d+)")
+PATCH = re.compile(r"patch(\d{1,4})")
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def vision_of(clip: ClipBackbone) -> Vision | None:
     """The shape of a profile's visual encoder, of its JSON file or of open_clip's own; None where neither tells.
 
     Raises:
-        UserError: the JSON file is missing or is not that of a visual encoder.
+        UserError: there is no such file or model, or the file is not that of a visual encoder.
     """
     own = clip.model.endswith(".json")
     file = Path(clip.model) if own else _open_clip_file(clip.model)
@@ -78,10 +80,10 @@ def vision_of(clip: ClipBackbone) -> Vision | None:
     named = PATCH.search(str(vision.get("timm_model_name", "")))
     patch = int(named[1]) if named else vision.get("patch_size")
     image, layers = vision.get("image_size", 224), vision.get("layers")
-    if _is_count(image) and _is_count(patch):
+    if _is_count(image) and _is_count(patch) and patch <= image:
         return Vision(image, patch, layers if _is_count(layers) else None)
     if own:
-        raise UserError(f"{file}: vision_cfg must give image_size and patch_size in pixels, as whole numbers above 0")
+        raise UserError(f"{file}: vision_cfg must give image_size and a smaller patch_size, whole numbers of pixels")
     return None
 
 
@@ -184,12 +186,23 @@ def _judge(config: Config) -> Iterator[Conflict]:
 
 
 def _open_clip_file(model: str) -> Path | None:
-    """The file that open_clip describes a model by, found without importing it (and torch)."""
+    """The file that open_clip describes a model by; None without open_clip.
+
+    Raises:
+        UserError: open_clip has no such model.
+    """
+    known = _open_clip_models()
+    if known:
+        require_known("open_clip", [model], known, "model")
+    return known.get(model)
+
+
+@cache
+def _open_clip_models() -> dict[str, Path]:
+    """The files of open_clip's models by name, found without importing it (and torch)."""
     package = importlib.util.find_spec("open_clip")
-    if package is None or not re.fullmatch(r"[\w.-]+", model):
-        return None
-    folders = [Path(place) / "model_configs" for place in package.submodule_search_locations or ()]
-    return next((file for folder in folders if (file := folder / f"{model}.json").is_file()), None)
+    folders = (package.submodule_search_locations if package else None) or ()
+    return {file.stem: file for folder in folders for file in sorted(Path(folder, "model_configs").glob("*.json"))}
 
 
 def _is_count(value: object) -> bool:

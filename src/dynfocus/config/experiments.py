@@ -9,13 +9,13 @@ own, `event_prototypes: 220 %`: then a sweep of the paper keeps its meaning in a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from dynfocus.config.load import Layer, checked, merge, nearest, read_mapping, validate
+from dynfocus.config.load import Layer, checked, merge, read_mapping, validate
+from dynfocus.config.nearest import require_known
 from dynfocus.config.schema import WEIGHTLESS, Benchmark, Config, Line, Once, Section, Seeds, TrainingSet
 from dynfocus.errors import UserError
 
@@ -150,11 +150,3 @@ def check_weights(file: Path, name: str, run: Run, lender: Run) -> None:
         )
     if lender.weights is not None:
         raise UserError(f"{file}: runs.{name}.weights: {run.weights} is not trained itself; name {lender.weights}")
-
-
-def require_known(where: str, names: Iterable[str], known: Iterable[str], kind: str) -> None:
-    """Raise a UserError for the first of `names` that is not `known`, with the nearest one that is."""
-    choices = list(known)
-    for name in names:
-        if name not in choices:
-            raise UserError(f"{where}: no {kind} is named {name}; {nearest(name, choices)}")

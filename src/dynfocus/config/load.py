@@ -8,7 +8,6 @@ line: the file, the key path, what is wrong, and for an unknown key the nearest 
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from dynfocus.config.checks import conflicts
+from dynfocus.config.nearest import closest, nearest
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
 from dynfocus.files import parse_yaml, read_yaml
@@ -31,8 +31,6 @@ EXTENDS = "extends"
 OVERRIDES = "command line"
 ANY = "*"
 QUOTED = re.compile(r"'([^']*)'")
-NAMED = 12
-"""Valid names that a message lists where none is like the one that was given."""
 
 
 @dataclass(frozen=True)
@@ -181,23 +179,6 @@ def holds(values: Any, path: KeyPath) -> bool:
             return False
         values = values[key]
     return True
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """Which of the known names is most like an unknown one, in words; with some others where none is very like it."""
-    if not known:
-        return "there is none"
-    best = closest(name, known, 0.6 if len(known) > 1 else 0.0)
-    if best is not None:
-        return f"the nearest one is {best}"
-    others = f"{', '.join(known[:NAMED])}{', …' if len(known) > NAMED else ''}"
-    return f"the nearest one is {closest(name, known, 0.0)}, of {others}"
-
-
-def closest(name: str, known: Sequence[str], cutoff: float = 0.6) -> str | None:
-    """The known name most like `name`, whatever their case; None where none is as like it as `cutoff` (0 to 1)."""
-    folded = {other.casefold(): other for other in known}
-    return next((folded[near] for near in difflib.get_close_matches(name.casefold(), folded, 1, cutoff)), None)
 
 
 def nearest_key(model: type[BaseModel], path: KeyPath) -> str:

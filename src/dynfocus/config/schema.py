@@ -65,7 +65,7 @@ def plain(text: str) -> str:
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=MOST)]
-CountOrNone = Annotated[int, Field(ge=0, le=MOST)]
+CountOrZero = Annotated[int, Field(ge=0, le=MOST)]
 Line = Annotated[str, AfterValidator(line)]
 Plain = Annotated[str, AfterValidator(plain)]
 Once = AfterValidator(listed_once)
@@ -222,7 +222,7 @@ class Network(Section):
     selection_ratio: Fraction = Field(0.8, description="K/L, share of the event prototypes that become cones.")
     temporal_neighbours: Count = Field(5, description="C of the k-NN density in T-DPC (not given by the paper).")
     fine_prototypes: Count = Field(16, description="Fine object prototypes per frame (S-DPC).")
-    coarse_prototypes: CountOrNone = Field(6, description="Coarse object prototypes per frame; 0: one grain.")
+    coarse_prototypes: CountOrZero = Field(6, description="Coarse object prototypes per frame; 0: one grain.")
     fine_neighbours: Count = Field(8, description="C of S-DPC on the fine level.")
     coarse_neighbours: Count = Field(3, description="C of S-DPC on the coarse level.")
     clustering: Literal["dpc_knn", "kmeans", "weighted_kmeans"] = Field(
@@ -297,7 +297,7 @@ class Hardware(Section):
     """What a heavy job asks for."""
 
     device: Literal["cpu", "cuda"] = Field("cuda", description="Where models run.")
-    gpus: CountOrNone = Field(8, description="GPUs of a training job over all nodes.")
+    gpus: CountOrZero = Field(8, description="GPUs of a training job over all nodes.")
     processes: Count = Field(8, description="Training processes over all nodes; on cuda one per GPU.")
     nodes: Count = Field(1, description="Machines of a training job; more than one needs Slurm, or torchrun by hand.")
     threads: Count = Field(8, description="CPU threads of a model job.")
@@ -326,7 +326,7 @@ class Judge(Section):
     concurrency: Count = Field(16, description="Requests in flight.")
     requests_per_minute: Count = Field(3000, description="Rate limit.")
     timeout: float = Field(60.0, gt=0, description="Seconds before a request counts as failed.")
-    retries: CountOrNone = Field(6, description="Tries after the first one.")
+    retries: CountOrZero = Field(6, description="Tries after the first one.")
     price_in: float = Field(0.0, ge=0, description="US dollars per million prompt tokens.")
     price_out: float = Field(0.0, ge=0, description="US dollars per million reply tokens.")
     budget: float = Field(0.0, ge=0, description="US dollars after which no request is sent; 0: no cap.")
@@ -352,7 +352,7 @@ class Config(Section):
 
     profile: Plain = Field(description="Name of the profile; tables carry it.")
     root: Plain = Field(description="Folder for data, backbones, features, checkpoints and results.")
-    experiments: Line = Field("config/experiments.yaml", description="File of runs and tables.")
+    experiments: Line = Field("config/experiments.yaml", description="File of runs and report items.")
     start_from: StartFrom = Field(
         "scratch",
         description="What is pulled in place of made: nothing, stage 1 and before, checkpoints, predictions, scores.",

@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from dynfocus.config.experiments import require_known
 from dynfocus.config.load import Layer, read_mapping, validate
-from dynfocus.config.schema import DATASETS, Closed, Count, CountOrNone, Line, Section, line
+from dynfocus.config.nearest import require_known
+from dynfocus.config.schema import DATASETS, Closed, Count, CountOrZero, Line, Section, line
 from dynfocus.errors import UserError
 
 LEDGER = Path("config/datasets.yaml")
@@ -82,7 +82,7 @@ class Part(Section):
     source: Annotated[HubSource | UrlSource | ManualSource, Field(discriminator="kind")]
     to: RelativePath = Field(description="File, or folder that an archive is unpacked into; `.`: the set's folder.")
     unpack: bool = Field(False, description="Whether the source is an archive.")
-    strip: CountOrNone = Field(0, description="Leading folders that unpacking leaves out.")
+    strip: CountOrZero = Field(0, description="Leading folders that unpacking leaves out.")
     only: str | None = Field(None, description="Pattern of the members to unpack; null: all.")
     provides: list[RelativePath] = Field([], description="Paths or patterns that must exist afterwards; [`to`].")
     gigabytes: float | None = Field(None, gt=0, description="Published size for estimates; null: not published.")

@@ -10,17 +10,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict
+from pydantic import with_config
 
 from dynfocus.files import read_model, write_json
 
 SOURCE = "source.json"
 LOCK = "datasets.lock.json"
-KNOWN_KEYS = ConfigDict(extra="forbid")
 RESTORE = "restore it, or delete it to record downloads anew"
 Check = Literal["published", "recorded", "first download", "by hand"]
 
 
+@with_config(extra="forbid")
 @dataclass(frozen=True)
 class FileRecord:
     """One downloaded file: address, size, checksum and what that was held against, commit of its repository."""
@@ -31,9 +31,8 @@ class FileRecord:
     check: Check
     commit: str | None = None
 
-    __pydantic_config__ = KNOWN_KEYS
 
-
+@with_config(extra="forbid")
 @dataclass(frozen=True)
 class PartRecord:
     """One finished part: what it came from, its downloaded files, and how many files and bytes it left on disk."""
@@ -44,9 +43,8 @@ class PartRecord:
     members: int = 0
     unpacked_bytes: int = 0
 
-    __pydantic_config__ = KNOWN_KEYS
 
-
+@with_config(extra="forbid")
 @dataclass(frozen=True)
 class SetRecord:
     """The finished parts of a set: the content of its `source.json`."""
@@ -54,9 +52,8 @@ class SetRecord:
     set: str
     parts: list[PartRecord]
 
-    __pydantic_config__ = KNOWN_KEYS
 
-
+@with_config(extra="forbid")
 @dataclass(frozen=True)
 class Pin:
     """A file as somebody first downloaded it."""
@@ -64,8 +61,6 @@ class Pin:
     bytes: int
     sha256: str
     commit: str | None = None
-
-    __pydantic_config__ = KNOWN_KEYS
 
 
 Pins = dict[str, Pin]
