@@ -105,12 +105,7 @@ def load_experiments(file: Path, config: Config) -> Experiments:
         run_config(config, experiments, name)
     for name, item in experiments.items.items():
         require_known(f"{file}: items.{name}.runs", item.runs, experiments.runs, "run")
-<<<<<<< HEAD
-    require_known("items", [item for item in config.items if item != "all"], experiments.items, "report item")
-    require_known("runs", [run for run in config.runs if run != "all"], experiments.runs, "run")
-=======
     require_selection(config, experiments)
->>>>>>> settings
     return experiments
 
 
