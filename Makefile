@@ -7,7 +7,8 @@
 # Nothing but the published report: make report
 # CPU builds of torch: make environment LOCK=requirements-cpu.lock (docs/environment.md)
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+UV := $(shell command -v uv)
+PYTHON ?= $(firstword $(foreach minor,11 12 13 14,$(shell command -v python3.$(minor))) $(shell command -v python3) python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -27,10 +28,20 @@ help: ## show this list
 
 environment: $(STAMP) ## build .venv when it is missing or older than the lock file
 
+# uv, where there is one, brings an interpreter and is faster; PYTHON chooses another one for either.
 $(STAMP): $(LOCK) pyproject.toml
+ifeq ($(UV),)
+	@command -v $(PYTHON) >/dev/null || { echo "cannot build the environment: no Python 3 here; install one, or uv" >&2; exit 1; }
+	@$(PYTHON) scripts/check_machine.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --compile -r $(LOCK)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+else
+	test -x $(BIN)/python || $(UV) venv --seed $(if $(filter-out undefined file,$(origin PYTHON)),--python $(PYTHON),--python 3.12) $(VENV)
+	@$(BIN)/python scripts/check_machine.py
+	$(UV) pip install --python $(BIN)/python --compile-bytecode -r $(LOCK)
+	$(UV) pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation -e .
+endif
 	touch $@
 
 reproduce: $(STAMP) ## everything from data to results/report.html
