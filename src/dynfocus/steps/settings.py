@@ -29,12 +29,8 @@ ANSWERS = (
     "evaluation.temperature",
     "evaluation.rectified_prompt",
 )
-VERDICTS = (
-    "evaluation.judge.kind",
-    "evaluation.judge.model",
-    "evaluation.judge.temperature",
-    "evaluation.judge.max_tokens",
-)
+VERDICTS = ("evaluation.judge",)
+SECOND_VERDICTS = ("evaluation.second_judge",)
 SCORES = ("profile", "evaluation.bootstrap", "evaluation.judge.max_unjudged")
 
 STEPS: dict[str, tuple[str, ...]] = {
@@ -50,7 +46,12 @@ STEPS: dict[str, tuple[str, ...]] = {
     "score_answers": SCORES,
 }
 
-WITHOUT_EFFECT = ("save_steps",)
+WITHOUT_EFFECT = (
+    "save_steps",
+    *("address", "api_key_env", "limit_parameter", "concurrency", "requests_per_minute", "timeout", "retries"),
+    *("give_up_after", "price_in", "price_out", "budget", "max_unjudged"),
+)
+"""Keys of a whole section that change no result: how often it is saved, and how a judge is reached, paced and paid."""
 
 
 def settings_of(config: Config, step: str) -> Slice:
