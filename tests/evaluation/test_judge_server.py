@@ -186,6 +186,37 @@ def test_the_request_has_the_settings_and_both_messages(data):
     assert judge_server.headers[0]["Authorization"] == f"Bearer {KEY}"
 
 
+def test_a_server_without_keys_gets_none(data, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    judge_server = JudgeServer(lambda prompt, number: "ok")
+    with judge_server.running() as url:
+        assert statuses(judge(data, url, api_key_env="")) == ["ok"] * 12
+    assert not any("Authorization" in headers or KEY in str(headers) for headers in judge_server.headers)
+
+
+def test_a_key_that_is_not_there_is_said_before_a_call(data, monkeypatch):
+    monkeypatch.delenv("JUDGE_KEY")
+    with pytest.raises(UserError, match="environment variable JUDGE_KEY is not set"):
+        judge(data, "http://127.0.0.1:9/v1")
+
+
+def test_what_a_reasoning_model_needs_is_sent(data):
+    judge_server = JudgeServer(lambda prompt, number: "thinks")
+    settings = {"temperature": None, "reasoning_effort": "low", "reasoning_tokens": 1000, "structured": "never"}
+    with judge_server.running() as url:
+        assert statuses(judge(data, url, **settings)) == ["ok"] * 12
+    body = judge_server.bodies[0]
+    assert body["max_completion_tokens"] == 1064 and body["reasoning_effort"] == "low"
+    assert "temperature" not in body and "response_format" not in body
+
+
+def test_the_old_name_of_the_limit_can_be_set(data):
+    judge_server = JudgeServer(lambda prompt, number: "ok")
+    with judge_server.running() as url:
+        judge(data, url, limit_parameter="max_tokens")
+    assert {"max_tokens", "max_completion_tokens"} & judge_server.bodies[0].keys() == {"max_tokens"}
+
+
 def test_no_more_requests_in_flight_than_allowed(data):
     judge_server = JudgeServer(lambda prompt, number: "slow")
     with judge_server.running() as url:

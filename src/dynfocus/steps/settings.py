@@ -30,7 +30,6 @@ ANSWERS = (
     "evaluation.rectified_prompt",
 )
 VERDICTS = ("evaluation.judge",)
-SECOND_VERDICTS = ("evaluation.second_judge",)
 SCORES = ("profile", "evaluation.bootstrap", "evaluation.judge.max_unjudged")
 
 STEPS: dict[str, tuple[str, ...]] = {
@@ -43,6 +42,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "train_instruction": INSTRUCTION,
     "answer_questions": ANSWERS,
     "judge_answers": VERDICTS,
+    "judge_again": ("evaluation.second_judge",),
     "score_answers": SCORES,
 }
 

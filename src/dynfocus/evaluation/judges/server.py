@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+WITHOUT_KEY = {"headers": {"Authorization": openai.omit}}
 PROBE_RETRIES = 2
 """Tries after the first one while the server is still to be met; a dead address is told within seconds."""
 
@@ -107,7 +108,6 @@ class _Run:
             client = openai.AsyncOpenAI(
                 api_key=self._key or "none",
                 base_url=(judge.address or judge.base_url).rstrip("/") + "/",
-                default_headers=None if self._key else {"Authorization": openai.omit},
                 max_retries=judge.retries,
                 http_client=http,
             )
@@ -153,7 +153,9 @@ class _Run:
         failure, response = None, None
         try:
             body = body_of(call, judge, form)
-            response = await client.post("/chat/completions", cast_to=httpx2.Response, body=body)
+            response = await client.post(
+                "/chat/completions", cast_to=httpx2.Response, body=body, options={} if self._key else WITHOUT_KEY
+            )
         except money.OverBudget:
             self._stop = self._stop or f"the budget of {judge.budget:g} $ is used up ({self._purse.spent:.4f} $ spent)"
             self._waiting.appendleft(call)
