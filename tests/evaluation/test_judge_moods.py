@@ -157,14 +157,23 @@ def main() -> None:
     patch = pytest.MonkeyPatch()
     steps.make_quick(patch)
     patch.setattr(openai._base_client, "INITIAL_RETRY_DELAY", 0.5)
-    print("| mood | verdicts: ok, unparsed, failed | requests | counted, 1e-6 $ | a second run asks | s | message |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    heads = (
+        "server",
+        "verdicts: ok, unparsed, failed",
+        "requests",
+        "counted, 1e-6 $",
+        "a second run asks",
+        "s",
+        "message",
+    )
+    print(f"| {' | '.join(heads)} |\n| {' | '.join(['---'] * len(heads))} |")
     for mood in MOODS:
         with tempfile.TemporaryDirectory() as folder:
             found = undergo(mood, prepared(Path(folder)))
         verdicts = ", ".join(map(str, found.verdicts)) if found.verdicts else "no file"
-        row = (mood.name, verdicts, found.sent, f"{found.paid * 1e6:.0f}", found.asked, f"{found.seconds:.1f}")
-        print(f"| {' | '.join(map(str, row))} | {found.message.removeprefix('judge server http://judge.test/v1: ')} |")
+        message = found.message.removeprefix("judge server http://judge.test/v1: ").rpartition("; ")[0]
+        row = (mood.name, verdicts, found.sent, f"{found.paid * 1e6:.0f}", found.asked, f"{found.seconds:.1f}", message)
+        print(f"| {' | '.join(map(str, row))} |")
 
 
 if __name__ == "__main__":
