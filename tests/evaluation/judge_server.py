@@ -18,8 +18,8 @@ HANG = 30.0
 class JudgeServer:
     """`behave(prompt, number)` names what the `number`-th request (from 1) with that user text gets.
 
-    ok | 400 | 401 | 403 | 404 | 429 | 500 | no credit | refuses:PARAMETER | broken | schema | half | slow | hang |
-    parts | null | silent usage | long | cut | refusal | text:...; requests are counted per text.
+    ok | 301 | 400 | 401 | 403 | 404 | 429 | 500 | no credit | refuses:PARAMETER | broken | schema | half | slow |
+    hang | parts | null | silent usage | long | cut | refusal | text:...; requests are counted per text.
     A server that `refuses` a parameter answers well to a request without it.
     """
 
@@ -80,6 +80,8 @@ class JudgeServer:
                 words = f"Unsupported parameter: '{parameter}' is not supported with this model."
                 return self.send(request, 400, refusal(words, "unsupported_parameter"))
             how = "ok"
+        if how == "301":
+            return self.send(request, 301, "", {"Location": "http://127.0.0.1:9/v1"})
         if how in REFUSED:
             status = 429 if how == "no credit" else int(how)
             words = "You exceeded your current quota" if how == "no credit" else "refused"

@@ -63,6 +63,7 @@ MOODS = [
     Mood("400 for one prompt", lambda prompt, number: "400" if "reply 5." in prompt else "ok",
          verdicts=(11, 0, 1), paid=11, asked=1),
     Mood("400 for every prompt", "400", "4 calls in a row: status 400: refused Bearer <key>", sent=IN_A_ROW),
+    Mood("301", "301", "check evaluation.judge.model and base_url", sent=1),
     Mood("404", "404", "check evaluation.judge.model and base_url", sent=1),
     Mood("401", "401", "check the key in JUDGE_KEY", sent=1),
     Mood("403", "403", "check the key in JUDGE_KEY", sent=1),

@@ -200,6 +200,21 @@ def test_a_key_that_is_not_there_is_said_before_a_call(data, monkeypatch):
         judge(data, "http://127.0.0.1:9/v1")
 
 
+@pytest.mark.parametrize("key", ["schlüssel", "two\nlines"])
+def test_a_key_that_no_header_can_hold_is_refused(data, monkeypatch, key):
+    monkeypatch.setenv("JUDGE_KEY", key)
+    with pytest.raises(UserError, match="JUDGE_KEY holds no key") as error:
+        judge(data, "http://127.0.0.1:9/v1")
+    assert key not in str(error.value)
+
+
+def test_an_address_that_is_none_is_one_line(data):
+    with pytest.raises(UserError, match=r"evaluation\.judge\.base_url"):
+        judge(data, "http://[bad/v1")
+    with pytest.raises(ValueError, match="base_url"):
+        Judge(base_url="localhost:8000/v1")
+
+
 def test_what_a_reasoning_model_needs_is_sent(data):
     judge_server = JudgeServer(lambda prompt, number: "thinks")
     settings = {"temperature": None, "reasoning_effort": "low", "reasoning_tokens": 1000, "structured": "never"}

@@ -274,9 +274,15 @@ class Judge(Section):
         "Qwen/Qwen2.5-14B-Instruct@cf98f3b3bbb457ad9e2bb7baf9a0125b6b88caa8",
         description="Model name sent to the server; an own server is started under a name that holds the commit.",
     )
-    base_url: str = Field("http://127.0.0.1:8000/v1", description="Server; part of what a stored reply is found by.")
+    base_url: str = Field(
+        "http://127.0.0.1:8000/v1",
+        pattern="^https?://",
+        description="Server; part of what a stored reply is found by.",
+    )
     address: str = Field(
-        "", description="Where that server is reached today, if not at `base_url`; changes no verdict and no key."
+        "",
+        pattern="^(https?://.*)?$",
+        description="Where that server is reached today, if not at `base_url`; changes no verdict and no key.",
     )
     api_key_env: str = Field("", description="Environment variable that holds the key; empty: a server without keys.")
     temperature: Annotated[float, Field(ge=0)] | None = Field(

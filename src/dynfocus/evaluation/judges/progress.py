@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dynfocus.evaluation.judges.money import Purse
     from dynfocus.evaluation.judges.server import Tally
 
 log = logging.getLogger(__name__)
@@ -26,7 +25,7 @@ class Progress:
         self._tally = tally
         self._started = time.monotonic()
 
-    def probed(self, purse: Purse, form: str) -> None:
+    def probed(self, form: str) -> None:
         """What the first call told: how requests are worded, and what all of them will cost."""
         paid = self._tally.cost
         price = f"{paid:.5f} $ so far, about {paid * self.total:.2f} $ for all" if paid else "no prices are set"

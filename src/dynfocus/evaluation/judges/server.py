@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WITHOUT_KEY = {"headers": {"Authorization": openai.omit}}
+LIMIT_SLACK = 8
+"""Tokens over the limit that are no sign of a server that ignores it: some count the closing ones."""
 PROBE_RETRIES = 2
 """Tries after the first one while the server is still to be met; a dead address is told within seconds."""
 
@@ -78,13 +80,14 @@ def ask(calls: Sequence[Call], judge: Judge, cache: ReplyCache) -> Tally:
 def _key(judge: Judge) -> str:
     if not judge.api_key_env:
         return ""
-    key = os.environ.get(judge.api_key_env, "")
-    if not key:
-        raise UserError(
-            f"judge server {judge.base_url}: the environment variable {judge.api_key_env} is not set; export the key, "
-            "or set evaluation.judge.api_key_env to nothing for a server without keys"
-        )
-    return key
+    key = os.environ.get(judge.api_key_env, "").strip()
+    if key and key.isascii() and key.isprintable():
+        return key
+    raise UserError(
+        f"judge server {judge.base_url}: the environment variable {judge.api_key_env} "
+        f"{'holds no key' if key else 'is not set'}; export the key, or set evaluation.judge.api_key_env to nothing "
+        "for a server without keys"
+    )
 
 
 class _Run:
@@ -105,12 +108,7 @@ class _Run:
         judge = self._judge
         self._purse = money.Purse(judge, self._cache.spent(self._server, judge.model))
         async with money.MeteredClient(judge, self._purse) as http:
-            client = openai.AsyncOpenAI(
-                api_key=self._key or "none",
-                base_url=(judge.address or judge.base_url).rstrip("/") + "/",
-                max_retries=judge.retries,
-                http_client=http,
-            )
+            client = self._client(http)
             await self._probe(client.with_options(max_retries=min(judge.retries, PROBE_RETRIES)))
             workers = [self._work(client) for _ in range(min(judge.concurrency, len(self._waiting)))]
             if workers:
@@ -121,6 +119,15 @@ class _Run:
                     reporter.cancel()
         if self._stop:
             raise UserError(f"judge server {self._server}: {self._stop}; {self._kept()}")
+
+    def _client(self, http: money.MeteredClient) -> openai.AsyncOpenAI:
+        url = self._judge.address or self._judge.base_url
+        try:
+            return openai.AsyncOpenAI(
+                api_key=self._key or "none", base_url=url, max_retries=self._judge.retries, http_client=http
+            )
+        except httpx2.InvalidURL as error:
+            raise UserError(f"judge server {url}: {error}; set evaluation.judge.base_url or address") from error
 
     def _kept(self) -> str:
         total = self.progress.total + self.tally.stored
@@ -137,7 +144,7 @@ class _Run:
             if failure:
                 self._failed(failure, at_once=failure.of_every_call)
         if self.tally.done:
-            self.progress.probed(self._purse, str(self._form))
+            self.progress.probed(str(self._form))
 
     async def _work(self, client: openai.AsyncOpenAI) -> None:
         while self._waiting and not self._stop:
@@ -180,7 +187,7 @@ class _Run:
         self.tally.cut += not readable and reply.finish == "length"
         self.tally.unreadable += not readable
         written = usage.get("completion_tokens")
-        if isinstance(written, int) and written > call.max_tokens and not self._stop:
+        if isinstance(written, int) and written > call.max_tokens + LIMIT_SLACK and not self._stop:
             self._stop = (
                 f"a reply of {written} tokens, {call.max_tokens} allowed: the server does not know {form.limit}; "
                 "set evaluation.judge.limit_parameter to the other name"
