@@ -491,6 +491,8 @@ def _chat_model(jobs: Jobs, run: str, seed: int, checkpoint: Path | None, clip: 
     """The model of a chat: a folder, or the checkpoint that answers for a run."""
     from dynfocus.chat.model import ChatModel
 
+    if checkpoint is None:
+        check(jobs, [catalogue.checkpoint(jobs, run, seed)])
     folder = checkpoint or jobs.checkpoint(run, seed)
     return ChatModel(folder, clip or jobs.layout.backbones / "clip", jobs.run(run))
 
