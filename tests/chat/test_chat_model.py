@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import io
+import shutil
+from pathlib import Path
 
 import pytest
 import toy_models
 from rich.console import Console
 
+from dynfocus import cli
 from dynfocus.chat.model import ChatModel, conversation_prompt
 from dynfocus.chat.terminal import talk
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
 from dynfocus.evaluation.answerers.own import OwnModel
 from dynfocus.features.extract import read_medium
+from dynfocus.options import load_jobs
 from dynfocus.prompts import evaluation_prompt, imgsp_v1
+from dynfocus.steps import catalogue, manifests
 
 
 def test_the_prompt_is_that_of_training_and_of_evaluation():
@@ -108,3 +113,19 @@ def test_the_terminal_goes_on_after_a_mistake_and_forgets_on_request(chat_model,
     line = next(line for line in printed.splitlines() if set(line.strip()) == {"█", "▁"})
     assert [letter == "█" for letter in line.strip()] == turns[0].look.cones
     assert turns[2].reply == chat_model.ask(film, [], "What now?").reply
+
+
+def test_the_checkpoint_of_a_run_is_checked_as_for_answering(folders, tmp_path):
+    jobs = load_jobs([Path("config/mini.yaml")], [f"root={tmp_path}"])
+    path = jobs.checkpoint("dynfocus", 0)
+    shutil.copytree(folders[0], path)
+    with pytest.raises(UserError, match="manifest"):
+        cli._chat_model(jobs, "dynfocus", 0, None, folders[1])
+    made = catalogue.checkpoint(jobs, "dynfocus", 0)
+    with manifests.record(
+        path, command="test", settings=made.settings | {"network": {}}, inputs=[], modules=[], seed=0
+    ):
+        pass
+    with pytest.raises(UserError, match="made with network"):
+        cli._chat_model(jobs, "dynfocus", 0, None, folders[1])
+    assert cli._chat_model(jobs, "dynfocus", 0, folders[0], folders[1])
