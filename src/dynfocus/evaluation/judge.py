@@ -59,14 +59,18 @@ def require_judged(verdicts: Sequence[Verdict], judge: Judge) -> None:
 
     Stored replies cannot become more: there, only a benchmark without any is refused.
     """
-    allowed = judge.max_unjudged if judge.kind == "openai" else 1 - 1e-9
+    server = judge.kind == "openai"
     totals = Counter(verdict.benchmark for verdict in verdicts)
     failed = Counter(verdict.benchmark for verdict in verdicts if verdict.status == "failed")
-    lacking = [name for name, count in failed.items() if count > allowed * totals[name]]
+    lacking = [
+        name
+        for name, count in failed.items()
+        if (count > judge.max_unjudged * totals[name] if server else count == totals[name])
+    ]
     if not lacking:
         return
     counts = ", ".join(f"{failed[name]} of {totals[name]} calls of {name}" for name in lacking)
-    if judge.kind == "openai":
+    if server:
         raise UserError(
             f"judge server {judge.base_url}: {counts} have no reply, more than evaluation.judge.max_unjudged allows; "
             "no verdicts are written, run again to ask for these alone"
