@@ -10,16 +10,17 @@ import pytest
 import toy_models
 from rich.console import Console
 
-from dynfocus import cli
 from dynfocus.chat.model import ChatModel, conversation_prompt
 from dynfocus.chat.terminal import talk
+from dynfocus.cli.chat import _chat_model
+from dynfocus.cli.options import load_jobs
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
 from dynfocus.evaluation.answerers.own import OwnModel
 from dynfocus.features.extract import read_medium
-from dynfocus.options import load_jobs
 from dynfocus.prompts import evaluation_prompt, imgsp_v1
-from dynfocus.steps import catalogue, manifests
+from dynfocus.steps import manifests
+from dynfocus.steps.table import model_of
 
 
 def test_the_prompt_is_that_of_training_and_of_evaluation():
@@ -120,12 +121,10 @@ def test_the_checkpoint_of_a_run_is_checked_as_for_answering(folders, tmp_path):
     path = jobs.checkpoint("dynfocus", 0)
     shutil.copytree(folders[0], path)
     with pytest.raises(UserError, match="manifest"):
-        cli._chat_model(jobs, "dynfocus", 0, None, folders[1])
-    made = catalogue.checkpoint(jobs, "dynfocus", 0)
-    with manifests.record(
-        path, command="test", settings=made.settings | {"network": {}}, inputs=[], modules=[], seed=0
-    ):
+        _chat_model(jobs, "dynfocus", 0, None, folders[1])
+    settings = model_of(jobs, "dynfocus", 0).settings(jobs) | {"network": {}}
+    with manifests.record(path, command="test", settings=settings, seed=0):
         pass
     with pytest.raises(UserError, match="made with network"):
-        cli._chat_model(jobs, "dynfocus", 0, None, folders[1])
-    assert cli._chat_model(jobs, "dynfocus", 0, folders[0], folders[1])
+        _chat_model(jobs, "dynfocus", 0, None, folders[1])
+    assert _chat_model(jobs, "dynfocus", 0, folders[0], folders[1])

@@ -7,6 +7,7 @@ not there shows as a gap.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +15,14 @@ from markupsafe import Markup
 
 from dynfocus import __version__
 from dynfocus.config.schema import Config
-from dynfocus.reporting import lint
+from dynfocus.paper import lint
+from dynfocus.paper.register import OWN_CHECK, load_cells, load_deviations
 from dynfocus.reporting.claims import Outcome, Stored, judge_claims, origin_of, prefer_more_seeds, read_stored
 from dynfocus.reporting.costs import costs_table, read_costs
 from dynfocus.reporting.headline import headline, headline_table
 from dynfocus.reporting.lineage import anchor, lineage, score_files, shown
 from dynfocus.reporting.page import figures_html, page, table_html
-from dynfocus.reporting.register import OWN_CHECK, load_cells, load_deviations
-from dynfocus.reporting.results import Results
+from dynfocus.reporting.results import Measured, Results
 from dynfocus.reporting.session import SavedItem, Session
 from dynfocus.reporting.tables import Table, coverage_table
 from dynfocus.reporting.verdicts import Verdict, scale_obstacle
@@ -75,7 +76,19 @@ def render(config: Config, root: Path, out: Path) -> None:
         records=lineage([*score_files(root), *(path for path in made if path.exists())], root),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
+    write_metrics(results, out.with_name("metrics.json"))
     out.write_text(html, encoding="utf-8")
+
+
+def write_metrics(results: Results, out: Path) -> None:
+    """Run -> benchmark -> metric, averaged over the seeds, as `dvc metrics` reads it."""
+    values: dict[str, dict[str, dict[str, float]]] = {}
+    for run, _, name in sorted(results.records):
+        metrics = next(record for key, record in results.records.items() if (key[0], key[2]) == (run, name))["metrics"]
+        found = {metric: results.get(run, name, metric) for metric in metrics}
+        numbers = {metric: round(one.value, 4) for metric, one in found.items() if isinstance(one, Measured)}
+        values.setdefault(run, {})[name] = numbers
+    out.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def record_link(record: str) -> str:
@@ -86,14 +99,14 @@ def record_link(record: str) -> str:
 def selected_items(session: Session) -> list[str]:
     """Items of the experiments that this profile builds, in order."""
     chosen = session.config.items
-    return [name for name in session.experiments.tables if "all" in chosen or name in chosen]
+    return [name for name in session.experiments.items if "all" in chosen or name in chosen]
 
 
 def section(session: Session, name: str) -> Section:
     """An item as its notebook saved it, or an empty section when it has not run."""
     folder = session.layout.results
     path = folder / "tables" / f"{name}.json"
-    title = session.experiments.tables[name].title
+    title = session.experiments.items[name].title
     if not path.exists():
         return Section(name, title, Markup())
     item = SavedItem.model_validate_json(path.read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from dynfocus.config.schema import Config
 
 Slice = dict[str, Any]
 
-DATA = ("datasets", "world")
+DATA = ("source", "world")
 CLIP = ("world.seed", "backbones.clip", "video.image_size")
 LLM = ("world.seed", "backbones.llm")
 QFORMER = (*CLIP, "backbones.qformer")
@@ -32,7 +32,7 @@ ANSWERS = (
 VERDICTS = ("evaluation.judge",)
 SCORES = ("profile", "evaluation.bootstrap", "evaluation.judge.max_unjudged")
 
-STEPS: dict[str, tuple[str, ...]] = {
+SLICES: dict[str, tuple[str, ...]] = {
     "prepare_data": DATA,
     "prepare_clip": CLIP,
     "prepare_llm": LLM,
@@ -57,7 +57,7 @@ WITHOUT_EFFECT = (
 def settings_of(config: Config, step: str) -> Slice:
     """The slice of a (run's) configuration that `step` depends on: key path -> plain value."""
     values = config.model_dump(mode="json")
-    return {path: _pick(values, path) for path in sorted(set(STEPS[step]))}
+    return {path: _pick(values, path) for path in sorted(set(SLICES[step]))}
 
 
 def _pick(values: Any, path: str) -> Any:
