@@ -117,7 +117,7 @@ def undergo(mood: Mood, folder: Path) -> Outcome:
     seconds, paid = time.monotonic() - started, steps.spent(folder)
     assert (folder / "verdicts.jsonl").exists() == (verdicts is not None)
     with well.running() as url:
-        steps.judge(folder, url, **settings)
+        steps.judge(folder, url, **{**settings, "timeout": 30.0})
     assert steps.KEY not in message and "\n" not in message
     return Outcome(verdicts, message, server.requests.total(), paid, well.requests.total(), seconds)
 
