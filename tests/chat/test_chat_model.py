@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+from pathlib import Path
 
 import pytest
 import toy_models
@@ -10,11 +12,15 @@ from rich.console import Console
 
 from dynfocus.chat.model import ChatModel, conversation_prompt
 from dynfocus.chat.terminal import talk
+from dynfocus.cli.chat import _chat_model
+from dynfocus.cli.options import load_jobs
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
 from dynfocus.evaluation.answerers.own import OwnModel
 from dynfocus.features.extract import read_medium
 from dynfocus.prompts import evaluation_prompt, imgsp_v1
+from dynfocus.steps import manifests
+from dynfocus.steps.table import model_of
 
 
 def test_the_prompt_is_that_of_training_and_of_evaluation():
@@ -108,3 +114,17 @@ def test_the_terminal_goes_on_after_a_mistake_and_forgets_on_request(chat_model,
     line = next(line for line in printed.splitlines() if set(line.strip()) == {"█", "▁"})
     assert [letter == "█" for letter in line.strip()] == turns[0].look.cones
     assert turns[2].reply == chat_model.ask(film, [], "What now?").reply
+
+
+def test_the_checkpoint_of_a_run_is_checked_as_for_answering(folders, tmp_path):
+    jobs = load_jobs([Path("config/mini.yaml")], [f"root={tmp_path}"])
+    path = jobs.checkpoint("dynfocus", 0)
+    shutil.copytree(folders[0], path)
+    with pytest.raises(UserError, match="manifest"):
+        _chat_model(jobs, "dynfocus", 0, None, folders[1])
+    settings = model_of(jobs, "dynfocus", 0).settings(jobs) | {"network": {}}
+    with manifests.record(path, command="test", settings=settings, seed=0):
+        pass
+    with pytest.raises(UserError, match="made with network"):
+        _chat_model(jobs, "dynfocus", 0, None, folders[1])
+    assert _chat_model(jobs, "dynfocus", 0, folders[0], folders[1])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from dynfocus.evaluation.benchmarks.mlvu import CRITERIA as MLVU_CRITERIA
 from dynfocus.evaluation.benchmarks.vcg_bench import ASPECTS
 from dynfocus.evaluation.judges import rule
-from dynfocus.evaluation.judges.prompts import CRITERIA, messages
+from dynfocus.evaluation.judges.prompts import CRITERIA, messages, reply_schema
 from dynfocus.evaluation.judges.replies import read_marks
 from dynfocus.evaluation.questions import JudgeItem
 
@@ -91,6 +93,16 @@ def test_every_criterion_has_a_prompt_and_a_rule_reply_that_can_be_read(criterio
     assert set(read_marks(criterion, rule.reply(item(criterion, **fields)))) >= set(CRITERIA[criterion].marks)
 
 
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_a_reply_in_the_schema_can_be_read(criterion):
+    schema = reply_schema(criterion)
+    values = {"pred": "yes", "score": 4, "reasons": "it {fits}"}
+    reply = {name: values.get(name, 3.5) for name in schema["required"]}
+    assert list(schema["properties"]) == schema["required"] and schema["additionalProperties"] is False
+    marks = read_marks(criterion, json.dumps(reply))
+    assert marks == {name: value for name, value in reply.items() if name != "reasons"}
+
+
 def test_short_answer_prompt_has_its_parts_in_order():
     user = messages("qa", QA)[1]["content"]
     parts = ["Question: what is shown?", "Correct Answer: dog", "Predicted Answer: a dog", "'pred'", "For example"]
@@ -122,6 +134,19 @@ def test_short_answer_prompt_has_its_parts_in_order():
             {"score_completeness": 3.0, "score_reliability": 2.0},
         ),
         ("mlvu_summary", "{'score_completeness': 0, 'score_reliability': 2}", None),
+        (
+            "mlvu_summary",
+            '{"reasons": "it names {two} points", "score_completeness": 3, "score_reliability": 2}',
+            {"score_completeness": 3.0, "score_reliability": 2.0},
+        ),
+        ("correctness", "<think>{'score': 1}?</think>{'score': 2}", {"score": 2.0}),
+        ("correctness", "{'score': 1}? No.</think>{'score': 2}", {"score": 2.0}),
+        ("correctness", "<think>Perhaps {'score': 1}", None),
+        ("correctness", "<think>Perhaps {'score': 1}</think>", None),
+        ("correctness", "{'score': True}", None),
+        ("correctness", "{'score': nan}", None),
+        ("correctness", '{"score": NaN}', None),
+        ("correctness", '{"score":' + "[" * 100_000, None),
     ],
 )
 def test_reading_marks(criterion, reply, marks):

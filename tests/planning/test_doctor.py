@@ -58,7 +58,7 @@ def test_mini_profile_runs_here(load):
 
 def test_paper_profile_without_gpus_and_keys_is_blocked_with_a_remedy_each(load, monkeypatch):
     monkeypatch.setattr(doctor, "list_gpus", list)
-    checks = doctor.examine(load("paper"), {}, offline=True)
+    checks = doctor.examine(load("paper", "evaluation.judge.api_key_env=OPENAI_API_KEY"), {}, offline=True)
     found = states(checks)
     assert found["GPUs"] is found["judge"] is found["set webvid_cap"] is State.BLOCKING
     assert all(check.remedy for check in checks if check.state is not State.OK)
@@ -88,7 +88,7 @@ def test_full_disk_blocks(load, monkeypatch):
 
 
 def test_key_is_found_but_never_shown(load, hub):
-    jobs = load("paper", f"evaluation.judge.base_url={hub}")
+    jobs = load("paper", f"evaluation.judge.base_url={hub}", "evaluation.judge.api_key_env=OPENAI_API_KEY")
     environment = {"OPENAI_API_KEY": SECRET, "HF_TOKEN": SECRET, "HF_ENDPOINT": hub}
     checks = doctor.examine(jobs, environment)
     assert states(checks)["judge"] is State.OK

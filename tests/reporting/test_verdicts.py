@@ -60,10 +60,15 @@ def test_mini_is_another_scale_and_paper_is_not():
     assert scale_obstacle(load_config([Path("config/mini.yaml")]))
     paper = load_config([Path("config/paper.yaml")])
     assert scale_obstacle(paper) == ""
-    assert judge_obstacle(paper, "msvd_qa") == ""
 
 
-def test_rule_judge_is_another_scale_only_for_judged_sets():
-    config = load_config([Path("config/paper.yaml")], ["evaluation.judge.kind=rule"])
+def test_the_papers_judge_is_no_obstacle():
+    config = load_config([Path("config/paper.yaml")], ["evaluation.judge.model=gpt-3.5-turbo-16k"])
+    assert judge_obstacle(config, "msvd_qa") == ""
+
+
+@pytest.mark.parametrize("settings", [["evaluation.judge.kind=rule"], []])
+def test_another_judge_is_another_scale_only_for_judged_sets(settings):
+    config = load_config([Path("config/paper.yaml")], settings)
     assert judge_obstacle(config, "msvd_qa")
     assert judge_obstacle(config, "video_mme") == ""

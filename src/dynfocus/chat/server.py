@@ -5,50 +5,71 @@
     POST /films/{film}/questions    {"question", "history": [[question, reply], ...]} -> {"reply", "look", ...}
 
 The talk is kept by the page, films by the server, the latest few. A user's mistake is status 400 with
-{"error"}. The server listens on this machine alone unless told otherwise.
+{"error"}. The server listens on this machine alone unless told otherwise. What comes in is not trusted:
+`checks` says what a request must be, `visitors` how many may come and how long each may take, and here
+stand the bounds.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import logging
 import re
 import secrets
+import socket
+import sys
 import tempfile
+import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
+from dynfocus.chat.checks import Refused, body_length, check_host, check_origin, film_name, read_question, route
 from dynfocus.chat.film import Film
 from dynfocus.chat.model import ChatModel, Exchange
+from dynfocus.chat.visitors import Visitors
 from dynfocus.errors import UserError
+
+log = logging.getLogger(__name__)
 
 KEPT_FILMS = 8
 LARGEST_UPLOAD = 1 << 30
 LONGEST_QUESTION = 1 << 16
 QUESTIONS = re.compile(r"/films/([0-9a-f]{16})/questions")
-
-
-class TooLarge(Exception):
-    """A body longer than the limit."""
+MOST_CONNECTIONS = 64
+MOST_UPLOADS = 2
+MOST_WAITING = 8
+"""Questions that are answered or wait for their turn."""
+HEAD_SECONDS = 10.0
+"""For a request's head, and between two requests of a connection."""
+WRITE_SECONDS = 60.0
+SLOWEST_UPLOAD = 1 << 16
+"""Bytes a second; a body that comes more slowly is cut off, `HEAD_SECONDS` late."""
 
 
 class ChatServer(ThreadingHTTPServer):
     """One model, the latest films, and one lock: questions wait for each other."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], model: ChatModel):
         super().__init__(address, ChatHandler)
+        self.name = address[0]
         self.model = model
         self.films: OrderedDict[str, Film] = OrderedDict()
         self.lock = Lock()
+        self.uploads = BoundedSemaphore(MOST_UPLOADS)
+        self.waiting = BoundedSemaphore(MOST_WAITING)
+        self.visitors = Visitors(MOST_CONNECTIONS)
 
     @property
     def url(self) -> str:
@@ -82,75 +103,132 @@ class ChatServer(ThreadingHTTPServer):
         with self.lock:
             return asdict(self.model.ask(film, history, question))
 
+    def process_request(self, request: socket.socket, client_address: Any) -> None:
+        """Serve a connection in a thread of its own, unless everybody is being served."""
+        if self.visitors.admit(request, HEAD_SECONDS):
+            super().process_request(request, client_address)
+        else:
+            super().shutdown_request(request)
+
+    def shutdown_request(self, request: socket.socket) -> None:
+        """The end of a connection."""
+        self.visitors.leave(request)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Twice a second, between connections."""
+        self.visitors.dismiss_late()
+
+    def handle_error(self, request: socket.socket, client_address: Any) -> None:
+        """A client that goes away or is cut off is no error of the server."""
+        if not isinstance(sys.exception(), OSError):
+            log.exception("a connection of the chat failed")
+
 
 class ChatHandler(BaseHTTPRequestHandler):
     """Routes of the module docstring."""
 
     server: ChatServer
     protocol_version = "HTTP/1.1"
+    server_version = "dynfocus"
+    sys_version = ""
+
+    def handle_one_request(self) -> None:
+        """Wait so long for a request, and serve it."""
+        self.server.visitors.allow(self.connection, HEAD_SECONDS, awaited=True)
+        super().handle_one_request()
+
+    def handle_expect_100(self) -> bool:
+        """A client that asks before it sends its body is refused before it does."""
+        try:
+            self._admitted()
+        except Refused as refusal:
+            self._refuse(refusal)
+            return False
+        return super().handle_expect_100()
 
     def do_GET(self) -> None:
         """The page; everything else is not found."""
-        if urlsplit(self.path).path == "/":
-            self._send(HTTPStatus.OK, page(), "text/html; charset=utf-8")
+        try:
+            check_host(self.headers, self.server.name)
+            if route(self.path)[0] != "/":
+                raise Refused(HTTPStatus.NOT_FOUND, "not found")
+            if self.headers.get("Transfer-Encoding") or self.headers.get("Content-Length", "0") != "0":
+                raise Refused(HTTPStatus.BAD_REQUEST, "a request for the page has no body")
+        except Refused as refusal:
+            self._refuse(refusal)
         else:
-            self._json(HTTPStatus.NOT_FOUND, {"error": "not found"})
+            self._send(HTTPStatus.OK, page(), "text/html; charset=utf-8")
 
     def do_POST(self) -> None:
         """A film or a question."""
-        address = urlsplit(self.path)
-        question = QUESTIONS.fullmatch(address.path)
         try:
-            if address.path == "/films":
-                answer = self._film(parse_qs(address.query).get("name", ["video"])[0])
-            elif question:
-                answer = self._question(question[1])
-            else:
-                self.close_connection = True
-                self._json(HTTPStatus.NOT_FOUND, {"error": "not found"})
-                return
+            film, query, length = self._admitted()
+            answer = self._question(film, length) if film else self._film(film_name(query), length)
         except UserError as error:
             self._json(HTTPStatus.BAD_REQUEST, {"error": str(error)})
-        except TooLarge as error:
-            self.close_connection = True
-            self._json(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": str(error)})
+        except Refused as refusal:
+            self._refuse(refusal)
+        except OSError:
+            raise
+        except Exception:
+            log.exception("a request of the chat failed")
+            self._refuse(Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed; its terminal says how"))
         else:
             self._json(HTTPStatus.OK, answer)
 
-    def _film(self, name: str) -> dict[str, Any]:
-        length = self._length(LARGEST_UPLOAD)
-        with tempfile.TemporaryDirectory(prefix="dynfocus-chat-") as folder:
+    def _admitted(self) -> tuple[str, str, int]:
+        """The film asked about (empty for an upload), query and length of a request that may be read."""
+        check_host(self.headers, self.server.name)
+        check_origin(self.headers)
+        path, query = route(self.path)
+        question = QUESTIONS.fullmatch(path)
+        if not question and path != "/films":
+            raise Refused(HTTPStatus.NOT_FOUND, "not found")
+        limit = LONGEST_QUESTION if question else LARGEST_UPLOAD
+        return question[1] if question else "", query, body_length(self.headers, limit)
+
+    def _film(self, name: str, length: int) -> dict[str, Any]:
+        with _place(self.server.uploads), tempfile.TemporaryDirectory(prefix="dynfocus-chat-") as folder:
             path = Path(folder) / "upload"
             with path.open("wb") as stream:
-                while length and (block := self.rfile.read(min(length, 1 << 20))):
+                for block in self._body(length):
                     stream.write(block)
-                    length -= len(block)
-            return self.server.open(path, Path(name).name or "video")
+            return self.server.open(path, name)
 
-    def _question(self, film: str) -> dict[str, Any]:
-        body = self.rfile.read(self._length(LONGEST_QUESTION))
-        try:
-            asked = json.loads(body)
-            history = [(str(question), str(reply)) for question, reply in asked.get("history", [])]
-            question = str(asked["question"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError('the request must be JSON with "question" and "history"') from error
-        return self.server.ask(film, history, question)
+    def _question(self, film: str, length: int) -> dict[str, Any]:
+        question, history = read_question(b"".join(self._body(length)))
+        with _place(self.server.waiting):
+            return self.server.ask(film, history, question)
 
-    def _length(self, limit: int) -> int:
-        length = int(self.headers.get("Content-Length") or 0)
-        if length > limit:
-            raise TooLarge(f"{length} bytes are more than the {limit} taken here; cut the video")
-        return length
+    def _body(self, length: int) -> Iterator[bytes]:
+        """The bytes of the body as they come; refused where they end early. After it the server takes its time."""
+        started, received = time.monotonic(), 0
+        while received < length:
+            due = started + HEAD_SECONDS + received / SLOWEST_UPLOAD
+            self.server.visitors.allow(self.connection, due - time.monotonic(), awaited=True)
+            block = self.rfile.read1(min(length - received, 1 << 16))
+            if not block:
+                raise Refused(HTTPStatus.BAD_REQUEST, "the request ended before its body did")
+            yield block
+            received += len(block)
+        self.server.visitors.allow(self.connection, None)
+
+    def _refuse(self, refusal: Refused) -> None:
+        self.close_connection = True
+        self._json(refusal.status, {"error": str(refusal)})
 
     def _json(self, status: HTTPStatus, value: dict[str, Any]) -> None:
         self._send(status, json.dumps(value).encode(), "application/json")
 
     def _send(self, status: HTTPStatus, body: bytes, kind: str) -> None:
+        self.server.visitors.allow(self.connection, WRITE_SECONDS)
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Content-Security-Policy", "frame-ancestors 'none'")
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
@@ -158,6 +236,17 @@ class ChatHandler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Requests are not logged; the page shows what fails."""
+
+
+@contextmanager
+def _place(places: BoundedSemaphore) -> Iterator[None]:
+    """One of so many places; refused where all are taken."""
+    if not places.acquire(blocking=False):
+        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the server is busy with others; try again in a moment")
+    try:
+        yield
+    finally:
+        places.release()
 
 
 def page() -> bytes:

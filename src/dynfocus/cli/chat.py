@@ -9,6 +9,8 @@ import typer
 
 from dynfocus.cli.options import DEFAULT_CONFIG, NO_OVERRIDES, ConfigFiles, Overrides, RunName, Seed, load_jobs
 from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.perform import check
+from dynfocus.steps.table import model_of
 
 if TYPE_CHECKING:
     from dynfocus.chat.model import ChatModel
@@ -67,8 +69,10 @@ def serve_chat(
 
 
 def _chat_model(jobs: Jobs, run: str, seed: int, checkpoint: Path | None, clip: Path | None) -> ChatModel:
-    """The model of a chat: a folder, or the checkpoint that answers for a run."""
+    """The model of a chat: a folder, or the checkpoint that answers for a run, checked as for answering."""
     from dynfocus.chat.model import ChatModel
 
+    if checkpoint is None:
+        check(jobs, [model_of(jobs, run, seed)])
     folder = checkpoint or jobs.checkpoint(run, seed)
     return ChatModel(folder, clip or jobs.layout.backbones / "clip", jobs.run(run))

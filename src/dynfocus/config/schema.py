@@ -311,28 +311,88 @@ class Hardware(Section):
         return self
 
 
+JudgeCriterion = Literal[
+    "qa",
+    "correctness",
+    "detail",
+    "context",
+    "temporal",
+    "consistency",
+    "mlvu_sub_scene",
+    "mlvu_summary",
+]
+
+
+class JudgeText(Section):
+    """One official judge text, keyed by its criterion: an evaluation script of others, read and never run."""
+
+    file: str = Field(description="Python file that holds one list of a system and a user message.")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file; another content is refused.")
+
+
 class Judge(Section):
-    """Who marks open-ended answers."""
+    """Who marks open-ended answers (docs/benchmarks/judge.md)."""
 
     kind: Literal["rule", "openai", "replay"] = Field(
         "openai",
         description="`rule`: offline, deterministic; `openai`: an OpenAI-compatible server; `replay`: stored replies.",
     )
-    model: Line = Field("gpt-3.5-turbo-16k", description="Model name sent to the server.")
-    base_url: str = Field("https://api.openai.com/v1", pattern=r"^https?://\S+$", description="Server address.")
-    api_key_env: Line = Field("OPENAI_API_KEY", description="Environment variable that holds the key.")
-    temperature: float = Field(0.0, ge=0, description="Sampling temperature.")
-    max_tokens: Count = Field(64, description="Longest judge reply.")
+    model: str = Field(
+        "Qwen/Qwen2.5-14B-Instruct@cf98f3b3bbb457ad9e2bb7baf9a0125b6b88caa8",
+        description="Model name sent to the server; an own server is started under a name that holds the commit.",
+    )
+    base_url: str = Field(
+        "http://127.0.0.1:8000/v1",
+        pattern="^https?://",
+        description="Server; part of what a stored reply is found by.",
+    )
+    address: str = Field(
+        "",
+        pattern="^(https?://.*)?$",
+        description="Where that server is reached today, if not at `base_url`; changes no verdict and no key.",
+    )
+    api_key_env: str = Field("", description="Environment variable that holds the key; empty: a server without keys.")
+    temperature: Annotated[float, Field(ge=0)] | None = Field(
+        0.0, description="Sampling temperature; null: not sent, for models that refuse it."
+    )
+    max_tokens: Count = Field(64, description="Longest judge reply, without thoughts; MLVU's marks get 1024.")
+    reasoning_tokens: CountOrZero = Field(
+        0, description="Tokens on top of `max_tokens` for the thoughts of a reasoning model."
+    )
+    reasoning_effort: str = Field(
+        "", description="`reasoning_effort` of a reasoning model, say `low`; empty: not sent."
+    )
+    structured: Literal["auto", "never"] = Field(
+        "auto", description="`auto`: replies in a JSON schema where the server takes one; `never`: free text."
+    )
+    limit_parameter: Literal["auto", "max_completion_tokens", "max_tokens"] = Field(
+        "auto", description="How the request names its token limit; `auto`: the new name, the old where it is refused."
+    )
+    repeat: CountOrZero = Field(
+        0, description="Number of the asking: equal calls under another number are asked again, to measure drift."
+    )
+    texts: dict[JudgeCriterion, JudgeText] = Field(
+        {}, description="Official judge texts, by criterion, in place of this project's wording."
+    )
     concurrency: Count = Field(16, description="Requests in flight.")
     requests_per_minute: Count = Field(3000, description="Rate limit.")
     timeout: float = Field(60.0, gt=0, description="Seconds before a request counts as failed.")
     retries: CountOrZero = Field(6, description="Tries after the first one.")
+    give_up_after: Count = Field(10, description="Calls in a row that fail alike, after which the step ends.")
     price_in: float = Field(0.0, ge=0, description="US dollars per million prompt tokens.")
-    price_out: float = Field(0.0, ge=0, description="US dollars per million reply tokens.")
-    budget: float = Field(0.0, ge=0, description="US dollars after which no request is sent; 0: no cap.")
+    price_out: float = Field(0.0, ge=0, description="US dollars per million reply tokens, thoughts included.")
+    budget: float = Field(0.0, ge=0, description="US dollars that are never passed; 0: no cap. Needs both prices.")
     max_unjudged: float = Field(
         0.001, ge=0, le=1, description="Share of unjudged answers above which a table cell is not printed."
     )
+
+    @model_validator(mode="after")
+    def _budget_has_prices(self) -> Judge:
+        if self.budget and not (self.price_in and self.price_out):
+            raise ValueError(
+                f"budget ({self.budget}) needs price_in and price_out: without prices every call counts as free"
+            )
+        return self
 
 
 class Evaluation(Section):
@@ -344,7 +404,21 @@ class Evaluation(Section):
     temperature: float = Field(0.0, ge=0, description="0: greedy.")
     rectified_prompt: str = Field("", description="Sentence added to every question (Table 8, †); empty: none.")
     judge: Judge = Judge()
+    second_judge: Judge | None = Field(
+        None,
+        description="Another judge of the same answers, as differences on `judge` (`repeat: 1` asks it again), for the "
+        "table of agreement.",
+    )
     bootstrap: Count = Field(2000, description="Resamples of the interval, clustered by video.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _second_judge_starts_from_the_first(cls, values: object) -> object:
+        if isinstance(values, dict):
+            first, second = values.get("judge"), values.get("second_judge")
+            if isinstance(first, dict) and isinstance(second, dict):
+                return {**values, "second_judge": {**first, **second}}
+        return values
 
 
 class Config(Section):

@@ -175,6 +175,8 @@ def check_judge_key(config: Config, environment: Mapping[str, str]) -> Check:
     judge = config.evaluation.judge
     if judge.kind != "openai":
         return Check("judge", State.OK, f"{judge.kind}: no key needed")
+    if not judge.api_key_env:
+        return Check("judge", State.OK, f"{judge.model}, a server without keys")
     if environment.get(judge.api_key_env):
         return Check("judge", State.OK, f"{judge.model}, key found in {judge.api_key_env}")
     remedy = f"export {judge.api_key_env}=..., or set evaluation.judge.kind to rule or replay"
@@ -233,7 +235,7 @@ def check_network(config: Config, environment: Mapping[str, str]) -> Iterator[Ch
     if config.source == "ledger" or config.backbones.llm.source == "hub":
         servers["hub"] = environment.get("HF_ENDPOINT", HUB)
     if config.evaluation.judge.kind == "openai":
-        servers["judge"] = config.evaluation.judge.base_url
+        servers["judge"] = config.evaluation.judge.address or config.evaluation.judge.base_url
     if not servers:
         yield Check("network", State.OK, "not needed by this profile")
     for name, url in servers.items():

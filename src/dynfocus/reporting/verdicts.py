@@ -34,6 +34,7 @@ from dynfocus.evaluation.crossed import LEVEL
 from dynfocus.reporting.results import Gap, Measured
 
 PAPER_LLM = "vicuna-7b-v1.5"
+PAPER_JUDGE = "gpt-3.5-turbo"
 JUDGED = frozenset({"msvd_qa", "msrvtt_qa", "activitynet_qa", "vcg_bench"})
 
 
@@ -61,8 +62,13 @@ def scale_obstacle(config: Config) -> str:
 
 def judge_obstacle(config: Config, benchmark: str) -> str:
     """Why judged scores cannot be held against the paper's; empty when they can."""
-    if benchmark in JUDGED and config.evaluation.judge.kind == "rule":
+    judge = config.evaluation.judge
+    if benchmark not in JUDGED:
+        return ""
+    if judge.kind == "rule":
         return "scored by the offline rule judge, the paper's by GPT-3.5-Turbo"
+    if not judge.model.startswith(PAPER_JUDGE):
+        return f"scored by {judge.model}, the paper's by GPT-3.5-Turbo"
     return ""
 
 

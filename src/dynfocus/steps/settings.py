@@ -29,12 +29,7 @@ ANSWERS = (
     "evaluation.temperature",
     "evaluation.rectified_prompt",
 )
-VERDICTS = (
-    "evaluation.judge.kind",
-    "evaluation.judge.model",
-    "evaluation.judge.temperature",
-    "evaluation.judge.max_tokens",
-)
+VERDICTS = ("evaluation.judge",)
 SCORES = ("profile", "evaluation.bootstrap", "evaluation.judge.max_unjudged")
 
 SLICES: dict[str, tuple[str, ...]] = {
@@ -47,10 +42,16 @@ SLICES: dict[str, tuple[str, ...]] = {
     "train_instruction": INSTRUCTION,
     "answer_questions": ANSWERS,
     "judge_answers": VERDICTS,
+    "judge_again": ("evaluation.second_judge",),
     "score_answers": SCORES,
 }
 
-WITHOUT_EFFECT = ("save_steps",)
+WITHOUT_EFFECT = (
+    "save_steps",
+    *("address", "api_key_env", "limit_parameter", "concurrency", "requests_per_minute", "timeout", "retries"),
+    *("give_up_after", "price_in", "price_out", "budget", "max_unjudged"),
+)
+"""Keys of a whole section that change no result: how often it is saved, and how a judge is reached, paced and paid."""
 
 
 def settings_of(config: Config, step: str) -> Slice:

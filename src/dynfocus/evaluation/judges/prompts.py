@@ -3,7 +3,7 @@
 The short-answer and VCG-Bench prompts have the parts of Video-ChatGPT's (role, task, rules; then the
 pair, the output rule and an example reply), the MLVU ones those of its generation evaluation (task,
 criteria, steps, output form). The wording is this project's; a score made with it is comparable to
-others of this project, and to published ones as far as the judge model is.
+others of this project, and to published ones as far as the judge model is. `texts.py` reads official ones.
 """
 
 from __future__ import annotations
@@ -124,6 +124,21 @@ CRITERIA: dict[str, Criterion] = {
     ),
 }
 CRITERIA["consistency_released"] = CRITERIA["consistency"]
+
+
+def reply_schema(criterion: str) -> dict[str, Any]:
+    """The JSON schema of a structured reply: reasons first where the prompt asks for them, then the marks."""
+    marks = CRITERIA[criterion].marks
+    score: dict[str, Any] = {"type": "integer", "enum": [0, 1, 2, 3, 4, 5]}
+    properties: dict[str, Any] = (
+        {"score": score}
+        if marks is _SCORE
+        else {"reasons": {"type": "string"}, **{mark: {"type": "number"} for mark in marks}}
+    )
+    if criterion == "qa":
+        properties = {"pred": {"type": "string", "enum": ["yes", "no"]}, **properties}
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
 
 _SCORE_ONLY = (
     "Give the score only, an integer from 0 to 5 where 5 is the best. Reply with a Python dict string whose key "

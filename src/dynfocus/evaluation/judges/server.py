@@ -1,233 +1,217 @@
-"""A judge behind an OpenAI-compatible server: paced, retried, capped in cost, never asked twice."""
+"""A judge behind an OpenAI-compatible server: probed, paced, retried, capped in cost, never asked twice.
+
+The official client does what it does everywhere: connections, retries with growing waits or the
+server's own `Retry-After`, the kinds of errors. What is ours is the order of calls, the money and the
+decision to stop: the same failure `give_up_after` times in a row ends the step, and no file of
+verdicts is left, so that the next run asks again for what failed.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-import random
-import time
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import httpx
+import httpx2
+import openai
 
 from dynfocus.errors import UserError
-from dynfocus.evaluation.judges.cache import ReplyCache, request_key
-from dynfocus.evaluation.judges.prompts import CRITERIA, Message, messages
-from dynfocus.evaluation.questions import JudgeItem
+from dynfocus.evaluation.judges import money
+from dynfocus.evaluation.judges.cache import ReplyCache
+from dynfocus.evaluation.judges.progress import Progress
+from dynfocus.evaluation.judges.refusals import Failure, failure_of
+from dynfocus.evaluation.judges.replies import read_marks
+from dynfocus.evaluation.judges.requests import Call, Form, body_of, reply_of, server_of, usage_of
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Judge
 
-FIRST_WAIT = 1.0
-"""Seconds before the first retry; doubled each time, with up to half of it added at random."""
-LONGEST_WAIT = 60.0
-CHARACTERS_PER_TOKEN = 2.0
-"""Lower bound used to reserve money before a reply tells its true size."""
-REFUSED = {401: "the key was refused", 403: "access was denied", 404: "no such model or address"}
+log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Call:
-    """One request: what is asked, and the key of its reply."""
-
-    key: str
-    messages: tuple[Message, ...]
-    max_tokens: int
+WITHOUT_KEY = {"headers": {"Authorization": openai.omit}}
+LIMIT_SLACK = 8
+"""Tokens over the limit that are no sign of a server that ignores it: some count the closing ones."""
+PROBE_RETRIES = 2
+"""Tries after the first one while the server is still to be met; a dead address is told within seconds."""
 
 
 @dataclass
 class Tally:
-    """What happened to the calls of a run, for its closing line."""
+    """What happened to the calls of a run; `tries` counts requests on the wire, `cost` US dollars."""
 
-    cached: int = 0
-    asked: int = 0
-    retried: int = 0
+    stored: int = 0
+    done: int = 0
     failed: int = 0
-    over_budget: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
+    unreadable: int = 0
+    cut: int = 0
+    tries: int = 0
+    cost: float = 0.0
+    reasons: Counter[str] = field(default_factory=Counter)
 
-
-class _Unusable(Exception):
-    """A response without a reply in it; `wait` is the server's own wish in seconds."""
-
-    def __init__(self, reason: str, wait: float | None = None, hopeless: bool = False):
-        super().__init__(reason)
-        self.wait = wait
-        self.hopeless = hopeless
-
-
-def call_of(item: JudgeItem, judge: Judge) -> Call:
-    """The request for one item."""
-    prompt = messages(item.criterion, item.fields)
-    max_tokens = max(judge.max_tokens, CRITERIA[item.criterion].reply_tokens)
-    return Call(request_key(judge.model, prompt, judge.temperature, max_tokens), tuple(prompt), max_tokens)
-
-
-def stored_replies(calls: Sequence[Call], cache: ReplyCache) -> list[str | None]:
-    """Replay: what the cache holds; a call that was never made has no reply."""
-    return [cache.get(call.key) for call in calls]
-
-
-def ask(calls: Sequence[Call], judge: Judge, cache: ReplyCache) -> tuple[list[str | None], Tally]:
-    """Raw replies of all calls, from the cache or the server; None where none came.
-
-    Equal calls are made once. Raises UserError where the server refuses the key or knows no such model.
-    """
-    tally = Tally()
-    wanted = {call.key: call for call in calls if cache.get(call.key) is None}
-    tally.cached = len({call.key for call in calls}) - len(wanted)
-    if wanted:
-        asyncio.run(_ask_all(list(wanted.values()), judge, cache, tally))
-    return stored_replies(calls, cache), tally
-
-
-async def _ask_all(calls: Sequence[Call], judge: Judge, cache: ReplyCache, tally: Tally) -> None:
-    key = os.environ.get(judge.api_key_env)
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    queue = iter(calls)
-    pacer = _Pacer(judge.requests_per_minute)
-    purse = _Purse(judge, cache.spent())
-    async with httpx.AsyncClient(
-        base_url=judge.base_url.rstrip("/") + "/",
-        headers=headers,
-        timeout=judge.timeout,
-        limits=httpx.Limits(max_connections=judge.concurrency),
-    ) as client:
-
-        async def work() -> None:
-            for call in queue:
-                await _ask_one(call, judge, cache, client, pacer, purse, tally)
-
-        workers = [asyncio.create_task(work()) for _ in range(min(judge.concurrency, len(calls)))]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-
-
-async def _ask_one(
-    call: Call, judge: Judge, cache: ReplyCache, client: httpx.AsyncClient, pacer: _Pacer, purse: _Purse, tally: Tally
-) -> None:
-    """Ask until a reply is on disk, the tries are used up or the money is."""
-    reserve = purse.reserve(call)
-    if reserve is None:
-        tally.over_budget += 1
-        return
-    cost = 0.0
-    try:
-        for attempt in range(judge.retries + 1):
-            await pacer.turn()
-            tally.asked += 1
-            try:
-                async with asyncio.timeout(judge.timeout):
-                    response = await client.post("chat/completions", json=_body(call, judge))
-                reply, served_by, usage = _read(response, judge)
-            except (TimeoutError, httpx.HTTPError, _Unusable) as error:
-                reason = str(error) if isinstance(error, _Unusable) else type(error).__name__
-                tally.reasons[reason] = tally.reasons.get(reason, 0) + 1
-                if attempt == judge.retries or getattr(error, "hopeless", False):
-                    break
-                tally.retried += 1
-                await asyncio.sleep(_pause(attempt, getattr(error, "wait", None)))
-            else:
-                cost = purse.price(usage)
-                cache.put(call.key, judge.model, reply, served_by, usage, cost)
-                return
-        tally.failed += 1
-    finally:
-        purse.settle(reserve, cost)
-
-
-def _body(call: Call, judge: Judge) -> dict[str, Any]:
-    return {
-        "model": judge.model,
-        "messages": list(call.messages),
-        "temperature": judge.temperature,
-        "max_tokens": call.max_tokens,
-    }
-
-
-def _read(response: httpx.Response, judge: Judge) -> tuple[str, str, dict[str, Any]]:
-    """Reply text, serving model and usage of a response; the body of an error is never repeated in a message."""
-    status = response.status_code
-    if status in REFUSED:
-        raise UserError(
-            f"judge server {judge.base_url}: status {status}, {REFUSED[status]}; set the environment variable "
-            f"{judge.api_key_env}, or check evaluation.judge.model and base_url"
+    def report(self) -> None:
+        """The closing lines of a run."""
+        log.info(
+            "judge server: %d stored, %d replies, %d failed, %d unreadable, %d of them cut by the token limit, "
+            "%d requests, %.4f $",
+            *(self.stored, self.done, self.failed, self.unreadable, self.cut, self.tries, self.cost),
         )
-    if status != 200:
-        busy = status in (408, 409, 425, 429) or status >= 500
-        raise _Unusable(f"status {status}", _asked_wait(response), hopeless=not busy)
-    try:
-        body = response.json()
-        reply = body["choices"][0]["message"]["content"]
-    except ValueError as error:
-        raise _Unusable("broken JSON") from error
-    except (KeyError, IndexError, TypeError) as error:
-        raise _Unusable("wrong schema") from error
-    if not isinstance(reply, str):
-        raise _Unusable("wrong schema")
-    usage = body.get("usage")
-    return reply, str(body.get("model", "")), usage if isinstance(usage, dict) else {}
+        for reason, count in self.reasons.most_common():
+            log.warning("judge server: %s, %d times", reason, count)
 
 
-def _asked_wait(response: httpx.Response) -> float | None:
-    """Seconds of a `Retry-After` header, where it is a number."""
-    try:
-        return float(response.headers["retry-after"])
-    except (KeyError, ValueError):
-        return None
+def ask(calls: Sequence[Call], judge: Judge, cache: ReplyCache) -> Tally:
+    """Ask for every reply that the cache lacks; equal calls are made once.
+
+    Raises UserError where the server cannot be used, the budget is used up, or the same failure comes
+    `give_up_after` times in a row; replies until then are kept.
+    """
+    wanted = {call.key: call for call in calls if cache.get(call.key) is None}
+    run = _Run(list(wanted.values()), judge, cache, _key(judge))
+    run.tally.stored = len({call.key for call in calls}) - len(wanted)
+    if wanted:
+        asyncio.run(run.all())
+    return run.tally
 
 
-def _pause(attempt: int, wish: float | None) -> float:
-    """Seconds before the next try: the server's wish, or doubling steps with jitter."""
-    if wish is not None:
-        return min(max(wish, 0.0), LONGEST_WAIT)
-    return min(FIRST_WAIT * 2**attempt, LONGEST_WAIT) * (1 + random.random() / 2)
+def _key(judge: Judge) -> str:
+    if not judge.api_key_env:
+        return ""
+    key = os.environ.get(judge.api_key_env, "").strip()
+    if key and key.isascii() and key.isprintable():
+        return key
+    raise UserError(
+        f"judge server {judge.base_url}: the environment variable {judge.api_key_env} "
+        f"{'holds no key' if key else 'is not set'}; export the key, or set evaluation.judge.api_key_env to nothing "
+        "for a server without keys"
+    )
 
 
-class _Pacer:
-    """Spaces requests evenly at the allowed rate."""
+class _Run:
+    """All calls of a run against one server."""
 
-    def __init__(self, per_minute: int):
-        self._step = 60.0 / per_minute
-        self._next = 0.0
+    def __init__(self, calls: Sequence[Call], judge: Judge, cache: ReplyCache, key: str):
+        self._waiting = deque(calls)
+        self._judge, self._cache, self._key = judge, cache, key
+        self._server = server_of(judge)
+        self._form = Form.first(judge)
+        self._row: tuple[str, int] = ("", 0)
+        self._stop = ""
+        self.tally = Tally()
+        self.progress = Progress(len(calls), self.tally)
 
-    async def turn(self) -> None:
-        now = time.monotonic()
-        start = max(now, self._next)
-        self._next = start + self._step
-        await asyncio.sleep(start - now)
+    async def all(self) -> None:
+        """Meet the server with single calls, then make the others side by side."""
+        judge = self._judge
+        self._purse = money.Purse(judge, self._cache.spent(self._server, judge.model))
+        async with money.MeteredClient(judge, self._purse) as http:
+            client = self._client(http)
+            await self._probe(client.with_options(max_retries=min(judge.retries, PROBE_RETRIES)))
+            workers = [self._work(client) for _ in range(min(judge.concurrency, len(self._waiting)))]
+            if workers:
+                reporter = asyncio.create_task(self.progress.report())
+                try:
+                    await asyncio.gather(*map(asyncio.create_task, workers))
+                finally:
+                    reporter.cancel()
+        if self._stop:
+            raise UserError(f"judge server {self._server}: {self._stop}; {self._kept()}")
+
+    def _client(self, http: money.MeteredClient) -> openai.AsyncOpenAI:
+        url = self._judge.address or self._judge.base_url
+        try:
+            return openai.AsyncOpenAI(
+                api_key=self._key or "none", base_url=url, max_retries=self._judge.retries, http_client=http
+            )
+        except httpx2.InvalidURL as error:
+            raise UserError(f"judge server {url}: {error}; set evaluation.judge.base_url or address") from error
+
+    def _kept(self) -> str:
+        total = self.progress.total + self.tally.stored
+        return f"{self.tally.stored + self.tally.done} of {total} replies are kept, the next run asks for the others"
+
+    async def _probe(self, client: openai.AsyncOpenAI) -> None:
+        """Calls one by one until there is a reply: the form of the request is found, and the price of a call told."""
+        while self._waiting and not self._stop and not self.tally.done:
+            call = self._waiting.popleft()
+            failure = await self._ask(client, call)
+            while failure and (form := failure.other_form(self._form, self._judge)):
+                self._form = form
+                failure = await self._ask(client, call)
+            if failure:
+                self._failed(failure, at_once=failure.of_every_call)
+        if self.tally.done:
+            self.progress.probed(str(self._form))
+
+    async def _work(self, client: openai.AsyncOpenAI) -> None:
+        while self._waiting and not self._stop:
+            failure = await self._ask(client, self._waiting.popleft())
+            if failure:
+                self._failed(failure)
+
+    async def _ask(self, client: openai.AsyncOpenAI, call: Call) -> Failure | None:
+        """One call with all its tries; what came of it is on disk when this returns."""
+        judge, form = self._judge, self._form
+        bill = money.Bill(self._purse.most(call))
+        money.BILL.set(bill)
+        failure, response = None, None
+        try:
+            body = body_of(call, judge, form)
+            response = await client.post(
+                "/chat/completions", cast_to=httpx2.Response, body=body, options={} if self._key else WITHOUT_KEY
+            )
+        except money.OverBudget:
+            self._stop = self._stop or f"the budget of {judge.budget:g} $ is used up ({self._purse.spent:.4f} $ spent)"
+            self._waiting.appendleft(call)
+        except openai.APIError as error:
+            failure = failure_of(error, judge, self._key)
+        finally:
+            self.tally.tries += bill.tries
+            self.tally.cost += bill.cost
+            if response is None and bill.cost:
+                self._cache.book(call.key, self._server, judge.model, str(failure or "ended"), bill.cost)
+        if response is not None:
+            self._keep(call, response, bill, form)
+        return failure
+
+    def _keep(self, call: Call, response: httpx2.Response, bill: money.Bill, form: Form) -> None:
+        body = money.body_in(response)
+        reply, usage = reply_of(body), usage_of(body)
+        assert reply is not None, "the client lets chat completions through alone"
+        self._cache.put(call.key, self._server, self._judge.model, reply, usage, bill.cost, str(form))
+        self.tally.done += 1
+        readable = read_marks(call.criterion, reply.text) is not None
+        self.tally.cut += not readable and reply.finish == "length"
+        self.tally.unreadable += not readable
+        written = usage.get("completion_tokens")
+        if isinstance(written, int) and written > call.max_tokens + LIMIT_SLACK and not self._stop:
+            self._stop = (
+                f"a reply of {written} tokens, {call.max_tokens} allowed: the server does not know {form.limit}; "
+                "set evaluation.judge.limit_parameter to the other name"
+            )
+        if readable:
+            self._row = ("", 0)
+        else:
+            self._count("unreadable", f"the reply cannot be read: {reply.text[:200]!r}", _more_room(reply.finish))
+
+    def _failed(self, failure: Failure, at_once: bool = False) -> None:
+        self.tally.failed += 1
+        self.tally.reasons[str(failure)] += 1
+        self._count(failure.kind, str(failure), failure.remedy, at_once)
+
+    def _count(self, kind: str, text: str, remedy: str, at_once: bool = False) -> None:
+        """The same trouble so many times in a row ends the step."""
+        self._row = (kind, self._row[1] + 1 if self._row[0] == kind else 1)
+        if at_once and not self._stop:
+            self._stop = f"{text}; {remedy}"
+        elif self._row[1] >= self._judge.give_up_after and not self._stop:
+            self._stop = f"{self._row[1]} calls in a row: {text}; {remedy}"
 
 
-class _Purse:
-    """Keeps the sum of paid and reserved money below the cap."""
-
-    def __init__(self, judge: Judge, spent: float):
-        self._judge = judge
-        self._spent = spent
-        self._reserved = 0.0
-
-    def reserve(self, call: Call) -> float | None:
-        """The most that a call can cost, set aside; None if that could pass the cap."""
-        characters = sum(len(message["content"].encode()) for message in call.messages)
-        most = self._cost(characters / CHARACTERS_PER_TOKEN, call.max_tokens)
-        if self._judge.budget and self._spent + self._reserved + most > self._judge.budget:
-            return None
-        self._reserved += most
-        return most
-
-    def settle(self, reserve: float, cost: float) -> None:
-        self._reserved -= reserve
-        self._spent += cost
-
-    def price(self, usage: dict[str, Any]) -> float:
-        """US dollars of a reply, by the server's own token counts."""
-        return self._cost(float(usage.get("prompt_tokens") or 0), float(usage.get("completion_tokens") or 0))
-
-    def _cost(self, tokens_in: float, tokens_out: float) -> float:
-        return (tokens_in * self._judge.price_in + tokens_out * self._judge.price_out) / 1e6
+def _more_room(finish: str) -> str:
+    if finish == "length":
+        return "it was cut by the token limit: raise evaluation.judge.max_tokens, or reasoning_tokens for thoughts"
+    return "choose a model that follows the prompt, or a server that takes a JSON schema"
