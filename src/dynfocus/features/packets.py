@@ -61,9 +61,8 @@ class Film:
     def timeline(self) -> Timeline:
         """When the frames are shown; where `shown` is None, as far as the packets tell."""
         pts = self.pts if self.shown is None else self.pts[self.shown]
-        known = np.sort(pts[pts != UNKNOWN]) * self.tick
         times = np.full(len(pts), np.nan)
-        times[np.linspace(0, len(pts) - 1, len(known)).astype(int)] = known
+        times[pts != UNKNOWN] = np.sort(pts[pts != UNKNOWN]) * self.tick
         return self.timeline_of(times, self.last)
 
     def timeline_of(self, times: NDArray[np.float64], last: float) -> Timeline:
