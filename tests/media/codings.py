@@ -122,7 +122,7 @@ def write(
 
 
 def write_packed(path: Path, frames: np.ndarray) -> Path:
-    """MPEG-4 in AVI as DivX 5 packed it: a B-frame travels with the frame after it, and an empty one takes its place."""
+    """MPEG-4 in AVI as DivX 5 packed it: a B-frame travels with the frame before it; an empty one takes its place."""
     plain = path.with_suffix(".unpacked.avi")
     write(plain, Coding("mpeg4", {**G, "bf": "1", "b_strategy": "0"}, "avi"), frames)
     with av.open(str(plain)) as file:

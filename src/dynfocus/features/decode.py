@@ -28,9 +28,6 @@ from dynfocus.features.packets import Film, opened, packets_of, survey
 from dynfocus.features.pixels import displayed
 from dynfocus.features.timeline import Timeline
 
-LEANING = (PictureType.P, PictureType.B, PictureType.S)
-"""Pictures that need others."""
-
 Picture = NDArray[np.uint8]
 T = TypeVar("T")
 
@@ -253,28 +250,30 @@ def _all_frames(film: Film) -> Iterator[av.VideoFrame]:
     part of the film.
     """
     start = _first_picture(film)
-    leaning = start > 0 or film.codec == "h264"
+    leaning = bool(start) or (start == 0 and film.codec == "h264")
+    none_yet = True
     with opened(film.path) as container:
         codec = _decoder(container, film)
         for number, packet in enumerate(chain(packets_of(container, film.stream), [None])):
-            if number < start and packet is not None:
+            if start and number < start and packet is not None:
                 continue
             try:
                 frames = codec.decode(packet)
             except av.error.FFmpegError:
-                if not leaning:
+                if not none_yet:
                     raise
                 frames = []
             for frame in frames:
-                leaning = leaning and frame.pict_type in LEANING
+                leaning = leaning and not _stands_alone(frame)
                 if not leaning:
+                    none_yet = False
                     yield frame
-    if leaning:
+    if none_yet:
         raise MediumError("undecodable", f"{film.path}: no frame can be decoded; replace the file")
 
 
-def _first_picture(film: Film) -> int:
-    """The first packet that decodes by itself, into a picture that leans on no other; 0 where there is none."""
+def _first_picture(film: Film) -> int | None:
+    """The first packet that decodes by itself, into a picture that leans on no other; None where no packet does."""
     with opened(film.path) as container:
         codec = _decoder(container, film)
         for number, packet in enumerate(packets_of(container, film.stream)):
@@ -283,9 +282,13 @@ def _first_picture(film: Film) -> int:
             except av.error.FFmpegError:
                 frames = []
             codec.flush_buffers()
-            if any(frame.pict_type not in LEANING and not frame.is_corrupt for frame in frames):
+            if any(_stands_alone(frame) and not frame.is_corrupt for frame in frames):
                 return number
-    return 0
+    return None
+
+
+def _stands_alone(frame: av.VideoFrame) -> bool:
+    return frame.key_frame or frame.pict_type == PictureType.I
 
 
 def _decoder(container: av.container.InputContainer, film: Film) -> av.VideoCodecContext:

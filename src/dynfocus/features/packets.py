@@ -15,7 +15,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.format import Flags
-from av.stream import Disposition
+from av.stream import Discard, Disposition
 from numpy.typing import NDArray
 
 from dynfocus.errors import MediumError
@@ -117,7 +117,7 @@ def survey(path: Path) -> Film:
                 "cut off", f"{path}: broken video (cut off after {len(log.pts) - 1} frames); replace the file"
             )
         film = _film(path, container, log)
-        end = ((container.start_time or 0) + (container.duration or 0)) / av.time_base
+        end = (container.duration or 0) / av.time_base
     if whole is None and name in OWN_DURATION:
         _require_end(film, end)
     return film
@@ -142,7 +142,7 @@ def packets_of(container: InputContainer, number: int) -> Iterator[av.Packet]:
     """The packets of the stream `number`, those of other streams left out by the reader of the container."""
     for stream in container.streams:
         if stream.index != number:
-            stream.discard = "all"
+            stream.discard = Discard.all
     return (packet for packet in container.demux(container.streams[number]) if packet.size)
 
 
@@ -156,7 +156,7 @@ def _walk(path: Path, container: InputContainer) -> _Log:
         raise MediumError("no video stream", f"{path}: no video stream but a cover; replace the file")
     for stream in container.streams:
         if stream not in films:
-            stream.discard = "all"
+            stream.discard = Discard.all
     logs = {stream.index: _Log(stream) for stream in films}
     for packet in container.demux(films):
         if packet.size:
