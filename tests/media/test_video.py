@@ -13,7 +13,8 @@ from films import decode_all, pictures, write_film
 
 from dynfocus.config.schema import Video
 from dynfocus.errors import UserError
-from dynfocus.features.decode import frame_count, frame_rate, read_frames, sample_frames, sample_indices
+from dynfocus.features.decode import frame_count, frame_rate, read_frames, sample_frames
+from dynfocus.features.timeline import sample_indices
 
 FRAMES = 50
 CODINGS = {

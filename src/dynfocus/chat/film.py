@@ -14,7 +14,7 @@ from PIL import Image
 
 from dynfocus.backbones import clip
 from dynfocus.config.schema import Video
-from dynfocus.features.decode import frame_rate, sample_frames
+from dynfocus.features.decode import sample
 from dynfocus.features.extract import fit
 
 THUMBNAIL = (112, 84)
@@ -44,11 +44,11 @@ def open_film(
 
     Frames are sampled and fitted as in feature extraction. Raises UserError for a file that is no readable video.
     """
-    frames, indices = sample_frames(path, sampling)
-    pixels = np.stack([fit(Image.fromarray(frame), sampling.image_size) for frame in frames])
+    sampled = sample(path, sampling, lambda frame: (fit(Image.fromarray(frame), sampling.image_size), thumbnail(frame)))
+    pixels, thumbnails = zip(*sampled.frames, strict=True)
     with torch.inference_mode():
-        features = see(clip.normalize(pixels)[None])[0].cpu()
-    return Film(name or path.name, indices / frame_rate(path), features, tuple(map(thumbnail, frames)))
+        features = see(clip.normalize(np.stack(pixels))[None])[0].cpu()
+    return Film(name or path.name, sampled.seconds, features, thumbnails)
 
 
 def thumbnail(frame: NDArray[np.uint8]) -> bytes:

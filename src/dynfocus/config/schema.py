@@ -124,6 +124,11 @@ class Video(Section):
     """Which frames of a video are read, and at what size (paper C.1)."""
 
     fps: float = Field(1.0, gt=0, description="Frames sampled per second of video.")
+    sampling: Literal["time", "index"] = Field(
+        "time",
+        description="`time`: the frames on the screen every 1/fps seconds; `index`: every (average rate / fps)-th "
+        "frame, as in the released code.",
+    )
     max_frames: Count = Field(
         1000, description="A video with more sampled frames than this is thinned to `capped_frames`."
     )

@@ -1,146 +1,297 @@
-"""Frames of a video by index, decoded no further than needed.
+"""Frames of a video as decoding from the start gives them, decoded no further than needed.
 
-Seeking per sample is slow on long groups of pictures and decoding all of a long film is slow on
-short ones. Here all packets are demuxed, which costs little, and only the groups of pictures that
-hold a wanted frame go through the decoder, each up to its last wanted frame.
+Seeking per sample is slow on long groups of pictures and decoding all of a long film is slow on short ones. Here the
+packets are walked first (`dynfocus.features.packets`); then only the groups that hold a wanted frame go through the
+decoder, each up to its last wanted frame. What comes out is compared with what the packets announced. On any
+difference, and where the packets tell too little, the film is decoded from its start, which is right by definition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import av
 import numpy as np
+from av.video.frame import PictureType
+from numpy.typing import NDArray
+from PIL import Image
 
 from dynfocus.config.schema import Video
 from dynfocus.errors import MediumError, UserError
+from dynfocus.features.media import faults_of
+from dynfocus.features.packets import Film, opened, packets_of, survey
+from dynfocus.features.pixels import displayed
+from dynfocus.features.timeline import Timeline
+
+Picture = NDArray[np.uint8]
+T = TypeVar("T")
 
 
-def sample_indices(frames: int, rate: float, video: Video) -> np.ndarray:
-    """Frames taken of a video with `frames` frames at `rate` frames a second: (T,) int64.
+@dataclass(frozen=True)
+class Sample(Generic[T]):
+    """What was made of T sampled frames, their indices (T,), and when each appears (T,), in seconds from the first."""
 
-    One every `rate / fps` frames from the first on; of a video over the cap, evenly spread ones at
-    round((i + 1) · n / kept − 1), as in the released code.
+    frames: list[T]
+    indices: NDArray[np.int64]
+    seconds: NDArray[np.float64]
+
+
+def sample(path: Path, video: Video, prepare: Callable[[Picture], T]) -> Sample[T]:
+    """Frames of a video by the sampling of the configuration.
+
+    `prepare` turns a frame (H, W, 3) uint8 into what is kept of it, as soon as it is decoded: many large frames do not
+    fit in memory.
     """
-    step = max(1, round(rate / video.fps))
-    indices = np.arange(0, frames, step, dtype=np.int64)
-    if len(indices) > video.max_frames:
-        kept = video.capped_frames
-        indices = indices[np.round((np.arange(kept) + 1) * len(indices) / kept - 1).astype(np.int64)]
-    return indices
+    with faults_of(path):
+        film = survey(path)
+        if video.sampling == "index" and not film.rate:
+            raise MediumError("no frame rate", f"{path}: no frame rate; set video.sampling to time, or convert to mp4")
+        line = film.timeline()
+        indices = line.sample(video)
+        if film.shown is not None:
+            gathered = Gathered(film, indices, prepare)
+            if _decode_groups(film, gathered):
+                return Sample(gathered.result(), indices, line.seconds[indices])
+        while True:  # until the frames are those of their own times; the packets' times are a guess, mostly right
+            gathered = Gathered(film, indices, prepare)
+            line = _decode_all(film, gathered)
+            indices = line.sample(video)
+            if np.array_equal(indices, gathered.indices):
+                return Sample(gathered.result(), indices, line.seconds[indices])
+
+
+def sample_frames(path: Path, video: Video) -> tuple[Picture, NDArray[np.int64]]:
+    """Sampled frames (T, H, W, 3) uint8 of a video, of the size of the first, and their indices (T,)."""
+    sampled = sample(path, video, _as_it_is)
+    return _stacked(sampled.frames), sampled.indices
+
+
+def read_frames(path: Path, indices: Sequence[int] | NDArray[np.integer]) -> Picture:
+    """Frames (len(indices), H, W, 3) uint8, in the order in which they are shown, counted from 0, repeats allowed."""
+    with faults_of(path):
+        film = survey(path)
+        gathered = Gathered(film, indices, _as_it_is)
+        frames = None if film.shown is None else len(film.shown)
+        if frames is None or not _within(gathered, frames) or not _decode_groups(film, gathered):
+            gathered = Gathered(film, indices, _as_it_is)
+            frames = 0
+            for frame in _all_frames(film):
+                gathered.add(frames, frame)
+                frames += 1
+                if gathered.complete:
+                    break
+        if not gathered.complete and not _within(gathered, frames):
+            beyond = gathered.wanted[-1] if gathered.wanted[0] >= 0 else gathered.wanted[0]
+            raise UserError(f"{path}: frame {beyond} was asked for, but the video has {frames}")
+        return _stacked(gathered.result())
 
 
 def frame_count(path: Path) -> int:
-    """Frames of a video, counted by its packets."""
-    with _opened(path) as container:
-        return len(_packets(path, container))
+    """Frames of a video: counted by its packets where they tell, else decoded."""
+    with faults_of(path):
+        film = survey(path)
+        return len(film.shown) if film.shown is not None else sum(1 for _ in _all_frames(film))
 
 
 def frame_rate(path: Path) -> float:
-    """Average frames a second."""
-    with _opened(path) as container:
-        return _rate(path, container.streams.video[0])
+    """Average frames a second, by the container's word."""
+    with faults_of(path):
+        rate = survey(path).rate
+        if not rate:
+            raise MediumError("no frame rate", f"{path}: no frame rate; convert the file to mp4")
+        return rate
 
 
-def sample_frames(path: Path, video: Video) -> tuple[np.ndarray, np.ndarray]:
-    """Frames (T, H, W, 3) uint8 of a video by the sampling of the configuration, and their indices (T,)."""
-    with _opened(path) as container:
-        packets = _packets(path, container)
-        indices = sample_indices(len(packets), _rate(path, container.streams.video[0]), video)
-        return _decode(path, container, packets, indices), indices
+def check_video(path: Path) -> None:
+    """Walk the packets of a video and decode its ends, or all of it where they tell too little; else MediumError."""
+    with faults_of(path):
+        film = survey(path)
+        if film.shown is None or not _decode_groups(film, Gathered(film, [0, len(film.shown) - 1], _as_it_is)):
+            for _ in _all_frames(film):
+                pass
 
 
-def read_frames(path: Path, indices: np.ndarray | list[int]) -> np.ndarray:
-    """Frames (len(indices), H, W, 3) uint8, in display order counted from 0, repeats allowed."""
-    with _opened(path) as container:
-        packets = _packets(path, container)
-        wanted = np.asarray(indices, dtype=np.int64)
-        beyond = wanted[(wanted < 0) | (wanted >= len(packets))]
-        if len(beyond):
-            raise UserError(f"{path}: frame {beyond[0]} was asked for, but the video has {len(packets)}")
-        return _decode(path, container, packets, wanted)
+class Gathered(Generic[T]):
+    """Frames on their way out of the decoder: what is made of the wanted ones is kept, and of no other."""
+
+    def __init__(self, film: Film, indices: Sequence[int] | NDArray[np.integer], prepare: Callable[[Picture], T]):
+        self.indices = np.asarray(indices, dtype=np.int64)
+        self.wanted = np.unique(self.indices)
+        self._film = film
+        self._prepare = prepare
+        self._left = set(self.wanted.tolist())
+        self._kept: dict[int, T] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every wanted frame came."""
+        return not self._left
+
+    def add(self, index: int, frame: av.VideoFrame) -> None:
+        """Take a frame by its index in the film."""
+        if index in self._left:
+            self._left.discard(index)
+            self._kept[index] = self._prepare(displayed(frame, self._film.pixel_aspect))
+
+    def result(self) -> list[T]:
+        """The frames at the indices asked for; one that did not come out is an error, never replaced."""
+        if self._left:
+            count = f"{len(self._left)} of {len(self.wanted)}"
+            raise MediumError("undecodable", f"{self._film.path}: {count} frames cannot be decoded; replace the file")
+        return [self._kept[index] for index in self.indices.tolist()]
 
 
-def _opened(path: Path) -> av.container.InputContainer:
-    try:
-        container = av.open(str(path))
-    except (OSError, av.error.FFmpegError) as error:
-        raise MediumError(
-            "not a video", f"{path}: not a readable video ({error.strerror}); replace the file"
-        ) from error
-    if not container.streams.video:
-        container.close()
-        raise MediumError("no video stream", f"{path}: no video stream; replace the file")
-    return container
+def _as_it_is(picture: Picture) -> Picture:
+    return picture
 
 
-def _packets(path: Path, container: av.container.InputContainer) -> list[av.Packet]:
-    """All packets of the first video stream, in decoding order."""
-    try:
-        packets = [packet for packet in container.demux(video=0) if packet.size and packet.pts is not None]
-    except av.error.FFmpegError as error:
-        raise MediumError("broken", f"{path}: broken video ({error.strerror}); replace the file") from error
-    if not packets:
-        raise MediumError("no frames", f"{path}: no frames; replace the file")
-    if any(packet.is_corrupt for packet in packets):
-        raise MediumError(
-            "cut off", f"{path}: broken video (cut off after {len(packets) - 1} frames); replace the file"
-        )
-    return packets
+def _stacked(pictures: list[Picture]) -> Picture:
+    """Pictures (T, H, W, 3) of the size of the first: a film may change its size midway."""
+    if not pictures:
+        return np.empty((0, 0, 0, 3), dtype=np.uint8)
+    height, width = pictures[0].shape[:2]
+    return np.stack(
+        [
+            picture
+            if picture.shape == pictures[0].shape
+            else np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
+            for picture in pictures
+        ]
+    )
 
 
-def _rate(path: Path, stream: av.VideoStream) -> float:
-    if not stream.average_rate:
-        raise MediumError("no frame rate", f"{path}: no frame rate; convert the file to mp4")
-    return float(stream.average_rate)
+def _within(gathered: Gathered, frames: int) -> bool:
+    return not len(gathered.wanted) or (gathered.wanted[0] >= 0 and gathered.wanted[-1] < frames)
 
 
-def _groups(packets: list[av.Packet], wanted: set[int]) -> Iterator[list[av.Packet]]:
-    """Runs of packets that must be decoded together: groups of pictures with a wanted frame.
+@dataclass(frozen=True)
+class _Run:
+    """Packets begin ... end - 1, decoded in one go."""
 
-    Frames shown before their group's key frame lean on the group before, which then comes along.
+    begin: int
+    end: int
+
+
+def _runs(film: Film, wanted: NDArray[np.int64]) -> list[_Run]:
+    """The packets to decode for the packets `wanted`, sorted.
+
+    A frame that is shown before the entry of its group leans on the group before, which then comes along.
     """
-    starts = [number for number, packet in enumerate(packets) if packet.is_keyframe] or [0]
-    if starts[0]:
-        starts.insert(0, 0)
-    groups = [packets[begin:end] for begin, end in zip(starts, [*starts[1:], len(packets)], strict=True)]
-    run: list[av.Packet] = []
-    for number, group in enumerate(groups):
-        following = groups[number + 1] if number + 1 < len(groups) else []
-        leading = [packet.pts for packet in following if packet.pts < following[0].pts]
-        if any(packet.pts in wanted for packet in group) or wanted.intersection(leading):
-            run += group
-        if not wanted.intersection(leading) and run:
-            yield run
-            run = []
+    runs: list[_Run] = []
+    for packet in wanted.tolist():
+        place = int(np.searchsorted(film.entries, packet, side="right")) - 1
+        while place > 0 and film.pts[packet] < film.pts[film.entries[place]]:
+            place -= 1
+        begin = int(film.entries[place])
+        while runs and begin < runs[-1].end:
+            begin = min(begin, runs.pop().begin)
+        runs.append(_Run(begin, packet + 1))
+    return runs
 
 
-def _decode(
-    path: Path, container: av.container.InputContainer, packets: list[av.Packet], indices: np.ndarray
-) -> np.ndarray:
-    """The frames at `indices` in display order; a frame that does not come out is an error, never replaced."""
-    shown = sorted(packet.pts for packet in packets)
-    wanted = {shown[index] for index in indices}
-    codec = container.streams.video[0].codec_context
-    codec.thread_type = "AUTO"
-    found: dict[int, np.ndarray] = {}
-    try:
-        for run in _groups(packets, wanted):
-            missing = wanted.intersection(packet.pts for packet in run)
-            for packet in [*run, None]:
-                for frame in codec.decode(packet):
-                    if frame.pts in missing:
-                        found[frame.pts] = frame.to_ndarray(format="rgb24")
-                        missing.discard(frame.pts)
-                if not missing:
-                    break
+def _decode_groups(film: Film, gathered: Gathered) -> bool:
+    """Decode the groups of the wanted frames; False where anything but what the packets announced comes out."""
+    indices = {int(film.pts[film.shown[index]]): int(index) for index in gathered.wanted}
+    runs = iter(_runs(film, np.sort(film.shown[gathered.wanted])))
+    run = next(runs, None)
+    seen = np.zeros(len(film.pts), dtype=bool)
+    seen[film.shown] = True
+    with opened(film.path) as container:
+        codec = _decoder(container, film)
+        for number, packet in enumerate(packets_of(container, film.stream)):
+            if run is None:
+                break
+            if number < run.begin:
+                continue
+            if number == run.begin:
+                announced = film.pts[run.begin : run.end][seen[run.begin : run.end]]
+                announced = iter(np.sort(announced[announced >= film.pts[run.begin]]).tolist())
+            last = number == run.end - 1
+            try:
+                frames = [*codec.decode(packet), *(codec.decode(None) if last else ())]
+            except av.error.FFmpegError:
+                return False
+            for frame in frames:
+                if frame.pts is None:
+                    return False
+                if frame.pts < film.pts[run.begin]:
+                    continue
+                if frame.pts != next(announced, None):
+                    return False
+                gathered.add(indices.get(frame.pts, -1), frame)
+            if last:
+                if next(announced, None) is not None:
+                    return False
+                codec.flush_buffers()
+                run = next(runs, None)
+    return run is None
+
+
+def _decode_all(film: Film, gathered: Gathered) -> Timeline:
+    """Decode a film from its start, and tell when its frames are shown."""
+    times = array("d")
+    last = 0.0
+    for frame in _all_frames(film):
+        gathered.add(len(times), frame)
+        times.append(np.nan if frame.pts is None else frame.pts * film.tick)
+        last = frame.duration * film.tick
+    return film.timeline_of(np.array(times), last)
+
+
+def _all_frames(film: Film) -> Iterator[av.VideoFrame]:
+    """The frames of a film decoded from its start; MediumError where there are none.
+
+    A file that was cut out of a longer one may begin inside a group of pictures: what leans on the missing part is not
+    part of the film.
+    """
+    start = _first_picture(film)
+    leaning = bool(start) or (start == 0 and film.codec == "h264")
+    none_yet = True
+    with opened(film.path) as container:
+        codec = _decoder(container, film)
+        for number, packet in enumerate(chain(packets_of(container, film.stream), [None])):
+            if start and number < start and packet is not None:
+                continue
+            try:
+                frames = codec.decode(packet)
+            except av.error.FFmpegError:
+                if not none_yet:
+                    raise
+                frames = []
+            for frame in frames:
+                leaning = leaning and not _stands_alone(frame)
+                if not leaning:
+                    none_yet = False
+                    yield frame
+    if none_yet:
+        raise MediumError("undecodable", f"{film.path}: no frame can be decoded; replace the file")
+
+
+def _first_picture(film: Film) -> int | None:
+    """The first packet that decodes by itself, into a picture that leans on no other; None where no packet does."""
+    with opened(film.path) as container:
+        codec = _decoder(container, film)
+        for number, packet in enumerate(packets_of(container, film.stream)):
+            try:
+                frames = [*codec.decode(packet), *codec.decode(None)]
+            except av.error.FFmpegError:
+                frames = []
             codec.flush_buffers()
-    except av.error.FFmpegError as error:
-        raise MediumError("broken", f"{path}: broken video ({error.strerror}); replace the file") from error
-    lost = len(wanted) - len(found)
-    if lost:
-        raise MediumError(
-            "undecodable", f"{path}: {lost} of {len(wanted)} sampled frames cannot be decoded; replace the file"
-        )
-    return np.stack([found[shown[index]] for index in indices])
+            if any(_stands_alone(frame) and not frame.is_corrupt for frame in frames):
+                return number
+    return None
+
+
+def _stands_alone(frame: av.VideoFrame) -> bool:
+    return frame.key_frame or frame.pict_type == PictureType.I
+
+
+def _decoder(container: av.container.InputContainer, film: Film) -> av.VideoCodecContext:
+    codec = container.streams[film.stream].codec_context
+    codec.thread_type = "AUTO"
+    return codec

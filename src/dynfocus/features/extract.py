@@ -29,7 +29,7 @@ from dynfocus.backbones import clip
 from dynfocus.config.schema import Config, Video
 from dynfocus.datasets.media import IMAGE_SUFFIXES
 from dynfocus.errors import MediumError, UserError
-from dynfocus.features.decode import sample_frames
+from dynfocus.features.decode import sample
 from dynfocus.features.media import find, open_image
 from dynfocus.features.store import ShardWriter
 from dynfocus.network.vision import VisionTower, load_vision_tower
@@ -151,8 +151,8 @@ def read_medium(data: Path, medium: str, video: Video) -> tuple[np.ndarray, np.n
     path = find(data, medium)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return fit(pad(open_image(path)), video.image_size)[None], np.zeros(1, dtype=np.int64)
-    frames, indices = sample_frames(path, video)
-    return np.stack([fit(Image.fromarray(frame), video.image_size) for frame in frames]), indices
+    sampled = sample(path, video, lambda frame: fit(Image.fromarray(frame), video.image_size))
+    return np.stack(sampled.frames), sampled.indices
 
 
 def pad(image: Image.Image) -> Image.Image:

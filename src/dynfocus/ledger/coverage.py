@@ -19,7 +19,7 @@ from dynfocus.datasets.media import IMAGE_SUFFIXES
 from dynfocus.datasets.records import media_path
 from dynfocus.datasets.registry import TRAINING_SETS, load_records
 from dynfocus.errors import MediumError, UserError
-from dynfocus.features.decode import frame_count, read_frames
+from dynfocus.features.decode import check_video
 from dynfocus.features.media import find, open_image
 from dynfocus.ledger.pins import write_json
 
@@ -92,15 +92,10 @@ def examine(folder: Path, medium: str) -> Fault | None:
     """What is wrong with a video or image; None where it can be read."""
     try:
         path = find(folder, medium)
-        open_image(path).close() if path.suffix.lower() in IMAGE_SUFFIXES else open_video(path)
+        open_image(path).close() if path.suffix.lower() in IMAGE_SUFFIXES else check_video(path)
     except MediumError as error:
         return Fault(medium, error.kind, str(error))
     return None
-
-
-def open_video(path: Path) -> None:
-    """Walk the packets of a video and decode its ends; MediumError where that fails."""
-    read_frames(path, [0, frame_count(path) - 1])
 
 
 def write_report(report: Report, out: Path) -> None:
