@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,7 +82,7 @@ def _adopt(jobs: Jobs, index: Index, step: Step) -> bool:
     if not path.exists() or not _is_equal(jobs, step, published):
         return False
     if not manifest_path(path).is_file() or read_manifest(path) != published:
-        write_manifest(path, json.dumps(published, indent=2, ensure_ascii=False) + "\n")
+        write_manifest(path, published)
     return True
 
 

@@ -6,7 +6,6 @@ The default remote is the folder `dvcstore` of the repository, so a clone can pu
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 import yaml
 
 from dynfocus.errors import UserError
+from dynfocus.machine.locks import open_lock, take
 
 LIMIT = 40_000_000
 """Bytes that the store in the repository may hold: every clone carries them."""
@@ -49,10 +49,8 @@ def dvc(arguments: Sequence[str], folder: Path = Path()) -> str:
 @contextmanager
 def one_at_a_time(root: Path) -> Iterator[None]:
     """Wait for other processes that work with the packs of this root."""
-    lock = root / "work" / "locks" / "packs.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with open_lock(root / "work" / "locks" / "packs.lock") as stream:
+        take(stream, wait=True)
         yield
 
 

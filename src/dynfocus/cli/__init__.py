@@ -7,6 +7,7 @@ Every command reads the profile (`--config`, repeatable; `--set key.path=value`)
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import typer
@@ -27,6 +28,15 @@ from dynfocus.cli import (
 from dynfocus.errors import UserError
 from dynfocus.machine.startup import prepare_process
 
+OF_THE_MACHINE = {
+    errno.ENOSPC: "make room on the disk, and start again: finished work is kept",
+    errno.EDQUOT: "make room in your quota, and start again: finished work is kept",
+    errno.EACCES: "give this user access there",
+    errno.EROFS: "choose another `root`, on a disk that can be written",
+    errno.ENOTDIR: "a file stands where a folder is needed: move it away",
+}
+"""What a person does about a file that the machine refuses."""
+
 app = typer.Typer(
     help="DynFocus, a video LLM: data, features, training, evaluation and report, one command per step.",
     no_args_is_help=True,
@@ -46,4 +56,11 @@ def main() -> None:
         app()
     except UserError as error:
         print(f"dynfocus: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in OF_THE_MACHINE:
+            raise
+        print(
+            f"dynfocus: {error.filename or 'a file'}: {error.strerror}; {OF_THE_MACHINE[error.errno]}", file=sys.stderr
+        )
         raise SystemExit(2) from None

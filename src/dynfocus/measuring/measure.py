@@ -7,13 +7,13 @@ plain values. What cannot be measured stands there with its reason, so that the 
 from __future__ import annotations
 
 import json
-import os
 import platform
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 from dynfocus.errors import UserError
+from dynfocus.files import write_text
 from dynfocus.steps.jobs import Jobs
 
 
@@ -32,10 +32,7 @@ def measure(jobs: Jobs, item: str, out: Path) -> None:
         "device": device_name(jobs.config.hardware.device),
         **import_module(name).measure(jobs, item),
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
-    partial.write_text(json.dumps(values, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, out)
+    write_text(out, json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def device_name(device: str) -> str:

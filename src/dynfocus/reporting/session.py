@@ -10,7 +10,6 @@ and as `{root}/results/tables/{item}.json`, from which the report is made.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -23,6 +22,7 @@ from dynfocus.config import load_config, load_experiments
 from dynfocus.config.experiments import Experiments
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
+from dynfocus.files import read_json
 from dynfocus.machine.startup import prepare_process
 from dynfocus.reporting import tables
 from dynfocus.reporting.export import write_tables
@@ -116,7 +116,7 @@ class Session:
         path = self.layout.measurement(item)
         if not path.is_file():
             return {"gap": f"nothing was measured for {item}; make it with: dynfocus measure-item --item {item}"}
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path, dict, repair=f"measure it again: dynfocus measure-item --item {item}")
 
     def coverage(self, item: str) -> Table:
         """Coverage and failures of the runs and benchmarks of an item."""

@@ -7,13 +7,13 @@ that many manifests repeat, settings and code, stand once.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dynfocus.errors import UserError
+from dynfocus.files import read_text, write_text
 from dynfocus.steps.settings import hash_of
 
 NAME = "artefacts.json"
@@ -54,9 +54,7 @@ class Index:
 
     def write(self, root: Path) -> None:
         """Replace the index below `root` at once."""
-        partial = root / f".{NAME}.partial"
-        partial.write_text(self.text(), encoding="utf-8")
-        os.replace(partial, root / NAME)
+        write_text(root / NAME, self.text())
 
 
 _READ: dict[Path, tuple[int, Index]] = {}
@@ -69,7 +67,7 @@ def find_index(root: Path) -> Index | None:
     try:
         changed = file.stat().st_mtime_ns
         if file not in _READ or _READ[file][0] != changed:
-            _READ[file] = (changed, Index.parse(file.read_text(encoding="utf-8")))
+            _READ[file] = (changed, Index.parse(read_text(file)))
         return _READ[file][1]
     except FileNotFoundError:
         return None

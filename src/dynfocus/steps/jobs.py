@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -13,6 +12,7 @@ import yaml
 from dynfocus.config.experiments import Experiments, Item, load_experiments, require_known, run_config
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
+from dynfocus.files import write_text
 from dynfocus.steps.code import readers
 from dynfocus.steps.layout import Layout
 from dynfocus.steps.settings import Slice, alignment_key, hash_of, settings_of
@@ -186,13 +186,10 @@ class Jobs:
 
     def write_resolved(self) -> None:
         """Write the whole configuration and its experiments below `root`, for the commands of this run."""
-        self.layout.config.parent.mkdir(parents=True, exist_ok=True)
         resolved = self.config.model_copy(update={"experiments": str(self.layout.experiments)})
         for path, model in ((self.layout.experiments, self.experiments), (self.layout.config, resolved)):
             text = yaml.safe_dump(model.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
-            partial = path.with_name(f".{path.name}.partial")
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, path)
+            write_text(path, text)
 
     # What the rules carry as parameters
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -30,11 +29,13 @@ from typing import Any
 
 from dynfocus import __version__
 from dynfocus.errors import UserError
+from dynfocus.files import read_json, write_json
 from dynfocus.machine.processor import machine, processor_name
 from dynfocus.steps.settings import hash_of
 
 PACKAGES = ("torch", "transformers", "deepspeed", "open_clip_torch", "av", "numpy")
 NAME = "manifest.json"
+KEYS = frozenset({"settings", "settings_hash", "seed", "inputs", "code", "content", "also", "bytes", "sample", "apart"})
 CHUNK = 1 << 20
 SMALL = 1 << 28
 """Bytes up to which whoever reads an artefact hashes all of it."""
@@ -99,18 +100,13 @@ def record(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_seconds": round(time.monotonic() - started, 2),
     }
-    write_manifest(artefact, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    write_manifest(artefact, manifest)
 
 
-def write_manifest(artefact: Path, text: str) -> None:
+def write_manifest(artefact: Path, manifest: Mapping[str, Any]) -> None:
     """Write the manifest and its twin, each at once, the manifest last."""
     for target in reversed(_both(artefact)):
-        partial = target.with_name(f".{target.name.lstrip('.')}.partial")
-        with partial.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, target)
+        write_json(target, manifest, indent=2)
 
 
 def kept(artefact: Path, settings: Mapping[str, Any], inputs: Iterable[Path] = (), seed: int | None = None) -> bool:
@@ -119,9 +115,11 @@ def kept(artefact: Path, settings: Mapping[str, Any], inputs: Iterable[Path] = (
     Code and versions are left out on purpose: only settings, seed and inputs make a finished artefact stale.
     """
     try:
-        text = next(path for path in _both(artefact) if path.is_file()).read_text(encoding="utf-8")
-        manifest = json.loads(text)
-    except (StopIteration, json.JSONDecodeError):
+        found = next((path for path in _both(artefact) if path.is_file()), None)
+        manifest = read_json(found, dict) if found is not None else {}
+    except UserError:
+        manifest = {}
+    if not manifest.keys() >= KEYS:
         return False
     same = (
         manifest["settings_hash"] == hash_of(json.loads(json.dumps(dict(settings))))
@@ -131,19 +129,20 @@ def kept(artefact: Path, settings: Mapping[str, Any], inputs: Iterable[Path] = (
         and manifest["content"] == content_hash(artefact, manifest.get("apart", ()))
     )
     if same:
-        write_manifest(artefact, text)
+        write_manifest(artefact, manifest)
     return same
 
 
 def read_manifest(artefact: Path) -> dict[str, Any]:
     """The manifest of an artefact; UserError where there is none or it cannot be read."""
     path = manifest_path(artefact)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{artefact}: no finished artefact here ({path} is missing); make it first") from None
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a manifest: {error}; make the artefact again") from None
+    if not path.is_file():
+        raise UserError(f"{artefact}: no finished artefact here ({path} is missing); make it first")
+    manifest = read_json(path, dict, repair="make the artefact again")
+    lacking = sorted(KEYS - manifest.keys())
+    if lacking:
+        raise UserError(f"{path}: a manifest without {', '.join(lacking)}; make the artefact again")
+    return manifest
 
 
 def verify(artefact: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
