@@ -177,7 +177,7 @@ def test_blind_starts_from_the_backbones(paper_jobs):
         (
             {"a": {"title": "A"}},
             {"t": {"title": "T", "notebook": "n.ipynb", "benchmarks": ["msvd"]}},
-            ["tables.t.benchmarks.0", "'msvd'"],
+            ["tables.t.benchmarks.0", "msvd; the nearest one is msvd_qa"],
         ),
         ({"a": {"title": "A"}, "b": {"title": "B", "weights": "a", "alignment": {"epochs": 2}}}, {}, ["runs.b"]),
         (

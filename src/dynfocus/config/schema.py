@@ -8,9 +8,11 @@ validates as `Config`; a run of `config/experiments.yaml` is a difference on its
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from dynfocus.config.names import BENCHMARKS, TRAINING_SETS, unknown
 
 
 def numeral(value: object) -> object:
@@ -23,29 +25,31 @@ Count = Annotated[int, Field(ge=1)]
 ZeroStage = Annotated[Literal[0, 1, 2], BeforeValidator(numeral)]
 RodTokens = Annotated[Literal[0, 2], BeforeValidator(numeral)]
 
-TrainingSet = Literal[
-    "webvid_cap",
-    "llava_cc3m",
-    "videochatgpt",
-    "llava_625k",
-    "scienceqa",
-    "clevrer",
-    "nextqa",
-    "webvid_qa",
-]
-Benchmark = Literal[
-    "msvd_qa",
-    "msrvtt_qa",
-    "activitynet_qa",
-    "vcg_bench",
-    "video_mme",
-    "lvbench",
-    "mlvu",
-    "mlvu_test",
-    "videohallucer",
-]
+
+def training_set_name(name: str) -> str:
+    """The name, if a training set has it."""
+    if name not in TRAINING_SETS:
+        raise ValueError(unknown("training set", name, TRAINING_SETS))
+    return name
+
+
+def benchmark_name(name: str) -> str:
+    """The name, if a benchmark has it."""
+    if name not in BENCHMARKS:
+        raise ValueError(unknown("benchmark", name, BENCHMARKS))
+    return name
+
+
+def benchmark_name_or_all(name: str) -> str:
+    """The name, if it is `all` or a benchmark has it."""
+    return name if name == "all" else benchmark_name(name)
+
+
+TrainingSet = Annotated[str, AfterValidator(training_set_name), Field(examples=list(TRAINING_SETS))]
+Benchmark = Annotated[str, AfterValidator(benchmark_name), Field(examples=list(BENCHMARKS))]
+BenchmarkOrAll = Annotated[str, AfterValidator(benchmark_name_or_all), Field(examples=["all", *BENCHMARKS])]
 StartFrom = Literal["scratch", "stage1", "checkpoints", "predictions", "scores"]
-DATASETS: tuple[str, ...] = (*get_args(TrainingSet), *get_args(Benchmark))
+DATASETS: tuple[str, ...] = (*TRAINING_SETS, *BENCHMARKS)
 
 
 class Section(BaseModel):
@@ -276,6 +280,11 @@ class Evaluation(Section):
     max_new_tokens: Count = Field(1024, description="Longest answer.")
     temperature: float = Field(0.0, ge=0, description="0: greedy.")
     rectified_prompt: str = Field("", description="Sentence added to every question (Table 8, †); empty: none.")
+    subtitles: bool = Field(False, description="Video-MME with subtitles: those at the times of the sampled frames.")
+    limit: Count | None = Field(
+        None, description="Most questions (pairs, units) per benchmark, a seeded sample of them; null: all. For a try."
+    )
+    limit_seed: int = Field(0, description="Seed of the sample that `limit` takes.")
     judge: Judge = Judge()
     bootstrap: Count = Field(2000, description="Resamples of the interval, clustered by video.")
 
@@ -306,7 +315,7 @@ class Config(Section):
     feature_precision: Literal["fp16", "fp32"] = Field("fp16", description="Storage type of cached features.")
     items: list[str] = Field(["all"], description="Report items to build, keys of `tables` in the experiments; `all`.")
     runs: list[str] = Field(["all"], description="Runs to train and score; an item shows a gap for the others; `all`.")
-    benchmarks: list[Benchmark | Literal["all"]] = Field(
+    benchmarks: list[BenchmarkOrAll] = Field(
         ["all"], description="Benchmarks to score; an item shows a gap for the others; `all`."
     )
     video: Video = Video()

@@ -19,7 +19,7 @@ from dynfocus.evaluation.questions import JudgeItem, Verdict
 from dynfocus.evaluation.records import read_answers, require_complete, verdict_row
 
 if TYPE_CHECKING:
-    from dynfocus.config.schema import Config, Judge
+    from dynfocus.config.schema import Config, Evaluation, Judge
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def judge_answers(config: Config, answers: Sequence[Path], data_dir: Path, cache
         out: the verdict file; empty where no benchmark of the run has a judge.
     """
     judge = config.evaluation.judge
-    items = judge_items(answers, data_dir)
+    items = judge_items(answers, data_dir, config.evaluation)
     replies = raw_replies(items, judge, cache)
     name = judge_name(judge)
     verdicts = [verdict_of(item, reply, name) for item, reply in zip(items, replies, strict=True)]
@@ -42,13 +42,13 @@ def judge_answers(config: Config, answers: Sequence[Path], data_dir: Path, cache
     log.info("judge %s: %s", name, ", ".join(f"{count} {status}" for status, count in counts.items()))
 
 
-def judge_items(answers: Sequence[Path], data_dir: Path) -> list[JudgeItem]:
+def judge_items(answers: Sequence[Path], data_dir: Path, evaluation: Evaluation) -> list[JudgeItem]:
     """What has to be judged, in the order of benchmark, criterion and item."""
     items: list[JudgeItem] = []
     for name, replies in read_answers(answers).items():
         adapter = benchmark(name)
         if adapter.judged:
-            questions = load_questions(adapter, data_dir)
+            questions = load_questions(adapter, data_dir, evaluation)
             require_complete(name, questions, replies)
             items.extend(adapter.judge_items(questions, replies))
     return sorted(items, key=lambda item: (item.benchmark, item.criterion, item.item_id))

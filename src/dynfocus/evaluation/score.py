@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynfocus.errors import UserError
-from dynfocus.evaluation.benchmarks import Benchmark, benchmark, load_questions
+from dynfocus.evaluation.benchmarks import Benchmark, Selection, benchmark, load_questions, selection
 from dynfocus.evaluation.lines import read_lines, write_lines, write_text
 from dynfocus.evaluation.parsing import LETTERS
 from dynfocus.evaluation.questions import Answer, Metric, Sample, Verdict
@@ -42,7 +43,7 @@ def score_run(
     records, lines = [], []
     for name in benchmarks:
         adapter = benchmark(name)
-        questions = load_questions(adapter, data_dir)
+        questions = load_questions(adapter, data_dir, config.evaluation)
         replies = answered.get(name, {})
         require_complete(name, questions, replies)
         samples = adapter.samples(questions, replies, judged.get(name, {}))
@@ -53,12 +54,19 @@ def score_run(
             "profile": config.profile,
             "judge": judge_names(judged.get(name, {}).values()),
             "headline": adapter.headline,
+            "sample": sample_of(selection(adapter, data_dir, config.evaluation)),
+            "subtitles": adapter.has_subtitles and config.evaluation.subtitles,
             **score(adapter, samples, config.evaluation.bootstrap),
         }
         records.append(record)
         lines.extend(sample_row(name, sample, replies) for sample in samples)
     write_lines(samples_file(out), lines)
     write_text(out, json.dumps(records, ensure_ascii=False, indent=1) + "\n")
+
+
+def sample_of(selected: Selection | None) -> dict[str, int] | None:
+    """What of the benchmark was asked, for the record: `asked` of `of` units by `seed`; None for all of it."""
+    return None if selected is None else asdict(selected)
 
 
 def samples_file(scores: Path) -> Path:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynfocus.errors import UserError
-from dynfocus.evaluation.benchmarks import benchmark
-from dynfocus.evaluation.score import load_questions
+from dynfocus.evaluation.benchmarks import benchmark, load_questions
 
 if TYPE_CHECKING:
     from dynfocus.evaluation.answer import Answerer
@@ -62,5 +61,6 @@ def questions_by_video(session: Session, name: str) -> dict[str, list[Question]]
         raise UserError(f"{folder}: no files of {name}; prepare them first")
     by_video: dict[str, list[Question]] = {}
     for question in load_questions(benchmark(name), session.layout.data):
-        by_video.setdefault(question.video, []).append(question)
+        if question.video is not None:
+            by_video.setdefault(question.video, []).append(question)
     return dict(sorted(by_video.items()))

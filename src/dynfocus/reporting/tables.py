@@ -193,8 +193,25 @@ def paper_table(
         rows.append(Row(labels=[label], cells=found))
     built = Table(id=table, title=title, heads=list(heads), columns=columns, rows=rows, caption=caption)
     pairs = [(cell.run, cell.benchmark) for cell in chosen]
-    notes = [*table_notes(built, chosen, scale), *unread_notes(results, pairs)]
+    notes = [*table_notes(built, chosen, scale), *unread_notes(results, pairs), *part_notes(results, pairs)]
     return built.model_copy(update={"notes": notes})
+
+
+def part_notes(results: Results, pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """A line for every benchmark of which a sample alone was asked, or that was asked with subtitles."""
+    texts = []
+    for run, benchmark in dict.fromkeys(pairs):
+        for seed in results.seeds:
+            text = part_text(results.records.get((run, seed, benchmark), {}))
+            texts += [f"{benchmark}: {text}."] * bool(text)
+    return list(dict.fromkeys(texts))
+
+
+def part_text(record: Mapping) -> str:
+    """What of a benchmark a record stands for where it is not the whole set in its usual form; empty otherwise."""
+    sample = record.get("sample")
+    parts = [f"a sample of {sample['asked']} of {sample['of']} (seed {sample['seed']})"] if sample else []
+    return ", ".join([*parts, *["with subtitles"] * bool(record.get("subtitles"))])
 
 
 def unread_notes(results: Results, pairs: Iterable[tuple[str, str]]) -> list[str]:
@@ -280,6 +297,7 @@ def coverage_text(record: Mapping | None) -> str:
         return "–"
     coverage, failures = record.get("coverage", {}), record.get("failures", {})
     parts = [f"{coverage.get('answered', '?')} of {coverage.get('total', '?')}"]
+    parts += [part_text(record)] * bool(part_text(record))
     parts += [f"{count} {name.replace('_', ' ')}" for name, count in failures.items() if count]
     worst, best = coverage.get("worst") or {}, coverage.get("best") or {}
     name = next((metric for metric in worst if metric in best and worst[metric] < best[metric]), None)
