@@ -25,7 +25,11 @@ KINDS = (
     "option text with small differences",
     "a letter outside the options",
 )
-MISREAD = {"The man first opens the door and then he sits on a chair.", "The person labelled (C) sits."}
+MISREAD = {
+    "The man first opens the door and then he sits on a chair.",
+    "The person labelled (C) sits.",
+    "The chef cuts the onions and then serves the guests.",
+}
 """Replies of the table that are read as an option though none is meant."""
 UNREAD = {
     "The man paints a wall in a bedroom.",
@@ -33,6 +37,16 @@ UNREAD = {
     "The man closes a window.",
     "he opens the dor",
     "B? No, C.",
+    "The chef is cutting onions.",
+    "He adds salt to the soup.",
+    "Not C: the dishes stay dirty. Not B: no onions. Not D: no guests. A fits.",
+    "Ans. C",
+    "Correct: B",
+    "Response: A",
+    "The first thing the chef does is add salt to the soup. A",
+    "Let's analyze each option:\n\nA. No salt is seen.\nB. Onions are cut at 0:10.\nC. No dishes.\nD. No guests.",
+    "Richtig ist C.",
+    "B B B B",
 }
 """Replies of the table whose meaning is missed."""
 

@@ -10,8 +10,8 @@ import pytest
 from typer.main import get_command
 
 from dynfocus.cli import app
-from dynfocus.config.schema import DATASETS
 from dynfocus.config.names import BENCHMARKS, TRAINING_SETS
+from dynfocus.config.schema import DATASETS
 from dynfocus.datasets.registry import training_set
 from dynfocus.evaluation.benchmarks import benchmark
 
@@ -87,7 +87,7 @@ def test_snakefile_is_a_table_of_contents(repository):
 
 
 def test_every_set_that_the_configuration_names_has_a_reader():
-    assert DATASETS == (*TRAINING_SETS, *BENCHMARKS) and len(set(DATASETS)) == len(DATASETS)
+    assert (*TRAINING_SETS, *BENCHMARKS) == DATASETS and len(set(DATASETS)) == len(DATASETS)
     assert all(callable(training_set(name).read) for name in TRAINING_SETS)
     assert all(benchmark(name).name == name for name in BENCHMARKS)
 

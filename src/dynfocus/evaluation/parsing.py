@@ -154,6 +154,7 @@ _LINE_CONFIRMED = re.compile(
     rf"{_LISTED}(?:(?:correct|right|true|yes)\b{_W}*|[✓✔✅][^\n]*)$", re.IGNORECASE | re.MULTILINE
 )
 _CANDIDATES = re.compile(rf"\b(?:between|among|from|of)\s+{L}(?:\s*,\s*{L})*\s*,?\s*(?:and|or|&)\s*{L}", re.IGNORECASE)
+_LINE_START = re.compile(rf"^{_W}*({L})(?=\s*[.:)])", re.MULTILINE)
 _PAIRED = re.compile(rf"({L}){_W}{{1,3}}({O})")
 _NAMED = re.compile(
     rf"(?P<start>(?:\A|[.:;,!?\n])\s*)?(?P<noun>\b{_NOUN}\s+)?(?P<said>{LIST})(?P<point>\s*[.:)?!])?", re.IGNORECASE
@@ -298,11 +299,13 @@ def _confirmed(text: str) -> str | None:
 
 
 def _leading(text: str) -> str | None:
-    """A letter at the start, unless another follows at once or several letters are listed with their texts."""
+    """A letter at the start, unless another follows at once or several are listed, with texts or a line each."""
     match = _LEADING.match(text)
     if not match:
         return None
-    listed = _letters("".join(label for label, _ in _PAIRED.findall(text)) + match["said"])
+    listed = _letters(
+        "".join([label for label, _ in _PAIRED.findall(text)] + _LINE_START.findall(text)) + match["said"]
+    )
     several = _SECOND.match(text[match.end("said") :]) or len(set(listed)) > 1
     return "" if several else _one_of(match["said"])
 
