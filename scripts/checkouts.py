@@ -1,7 +1,7 @@
-"""The official scorers and lmms-eval, run from checkouts that the user names; none of their code is in this repository.
+"""The official scorers and lmms-eval, run from checkouts that the user names; none of their code lies here.
 
-Only the function that is needed is taken out of a file, so that its other imports (torch, a server's client) need not be
-installed. Used by compare_extraction.py and compare_official.py.
+Only the function that is needed is taken out of a file, so that its other imports (torch, a server's client) need
+not be installed. Used by compare_extraction.py and compare_official.py.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import types
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -145,9 +146,9 @@ def run_video_mme(file: Path, videos: Sequence[Mapping[str, Any]]) -> dict[str, 
 
 
 def run_lvbench(file: Path, meta: Path, letters: Mapping[str, str]) -> dict[str, float]:
-    """LVBench's accuracies by capability and "acc", of answers by question id; its jsonlines package is stood in for."""
+    """LVBench's accuracies by capability and "acc", of answers by question id; `jsonlines` is stood in for."""
     lines = types.SimpleNamespace(open=_JsonLines)
-    compute = function(file, "compute_accuracy", jsonlines=lines, defaultdict=__import__("collections").defaultdict)
+    compute = function(file, "compute_accuracy", jsonlines=lines, defaultdict=defaultdict)
     with tempfile.TemporaryDirectory() as name:
         answers = Path(name) / "answers.json"
         answers.write_text(json.dumps(letters))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -86,10 +86,13 @@ def by_kind(table: Sequence[Case], found: dict[str, list[str | None]]) -> str:
     rows = []
     for kind in kinds:
         places = [place for place, case in enumerate(table) if case[0] == kind]
-        errors: Callable[[list[str | None]], int] = lambda letters, places=places: sum(
-            letters[place] != table[place][3] for place in places
+        rows.append(
+            (
+                kind,
+                len(places),
+                *(sum(letters[place] != table[place][3] for place in places) for letters in found.values()),
+            )
         )
-        rows.append((kind, len(places), *map(errors, found.values())))
     return markdown(("kind", "replies", *found), rows)
 
 

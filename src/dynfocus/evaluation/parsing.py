@@ -154,6 +154,7 @@ _LINE_CONFIRMED = re.compile(
     rf"{_LISTED}(?:(?:correct|right|true|yes)\b{_W}*|[✓✔✅][^\n]*)$", re.IGNORECASE | re.MULTILINE
 )
 _CANDIDATES = re.compile(rf"\b(?:between|among|from|of)\s+{L}(?:\s*,\s*{L})*\s*,?\s*(?:and|or|&)\s*{L}", re.IGNORECASE)
+_LINE = re.compile(rf"^{_W}*{L}\s*[.:)].*", re.MULTILINE)
 _LINE_START = re.compile(rf"^{_W}*({L})(?=\s*[.:)])", re.MULTILINE)
 _PAIRED = re.compile(rf"({L}){_W}{{1,3}}({O})")
 _NAMED = re.compile(
@@ -203,8 +204,10 @@ def _meaning(content: str, options: Sequence[str]) -> str | None:
         return None
     affirmed = _CANDIDATES.sub(" ", _LINE_DENIED.sub("", marked))
     affirmed = _DENIED_AFTER.sub(" ", _DENIED_BEFORE.sub(" ", affirmed)).strip()
+    several = len(set(_letters("".join(_LINE_START.findall(affirmed))))) > 1
+    unlisted = _LINE.sub("", affirmed) if several else affirmed
     for read in (_stated, _concluded, _confirmed, _leading, _chosen, _labelled, _cued):
-        found = read(affirmed)
+        found = read(affirmed if read is _confirmed else unlisted)
         if found is not None:
             return found or None
     return _named(affirmed, marked, text, options)
@@ -299,13 +302,11 @@ def _confirmed(text: str) -> str | None:
 
 
 def _leading(text: str) -> str | None:
-    """A letter at the start, unless another follows at once or several are listed, with texts or a line each."""
+    """A letter at the start, unless another follows at once or several letters are listed with their texts."""
     match = _LEADING.match(text)
     if not match:
         return None
-    listed = _letters(
-        "".join([label for label, _ in _PAIRED.findall(text)] + _LINE_START.findall(text)) + match["said"]
-    )
+    listed = _letters("".join(label for label, _ in _PAIRED.findall(text)) + match["said"])
     several = _SECOND.match(text[match.end("said") :]) or len(set(listed)) > 1
     return "" if several else _one_of(match["said"])
 
