@@ -155,6 +155,23 @@ def run_lvbench(file: Path, meta: Path, letters: Mapping[str, str]) -> dict[str,
         return compute(str(answers), str(meta))
 
 
+def run_nextqa(file: Path, questions: Path, predictions: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
+    """NExT-QA's accuracies by type, by kind ("causal" and so on) and over all ("Acc"), as printed (two decimals)."""
+    official = module(file, "eval_mc")
+    with tempfile.TemporaryDirectory() as name:
+        results = Path(name) / "results.json"
+        results.write_text(json.dumps(predictions))
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            official.accuracy_metric(str(questions), str(results))
+    names, values, overall = printed.getvalue().split("\n")[:3]
+    titles = {title: key for key, title in official.map_name.items()}
+    kinds = {"C": "causal", "T": "temporal", "D": "descriptive"}
+    labels = [kinds.get(titles[title], titles[title]) for title in names.split("\t") if title]
+    numbers = dict(zip(labels, map(float, values.split()), strict=True))
+    return numbers | {"Acc": float(overall.removeprefix("Acc:"))}
+
+
 class _JsonLines:
     """`jsonlines.open` as far as LVBench's script uses it."""
 

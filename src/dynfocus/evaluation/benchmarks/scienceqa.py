@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from dynfocus.datasets.rows import Row
-from dynfocus.datasets.scienceqa import image_of, problems
+from dynfocus.datasets.scienceqa import context, image_of, problems
 from dynfocus.evaluation import official
-from dynfocus.evaluation.benchmarks.base import MultipleChoice
+from dynfocus.evaluation.benchmarks.base import MultipleChoice, lettered
 from dynfocus.evaluation.parsing import LETTERS
 from dynfocus.evaluation.questions import Question
 
@@ -20,7 +20,7 @@ class ScienceQaTest(MultipleChoice):
     """ScienceQA, 4,241 test questions, scored as the LLaVA family does.
 
     Layout: `problems.json`, `pid_splits.json`, `images/test/{id}/image.png`, as of the training set.
-    Prompt: LLaVA's, "Context: ..." (N/A without a hint), "Question: ...", "Options: (A) ... (B) ...", then its line.
+    Prompt: LLaVA-1.5's, the hint (if any) as "Context: ...", the question, lines "A. ...", then its instruction.
     A question without an image is asked as text alone. Groupings: subject, context (image, text; both where both are
     there), grade. Official accuracy: a letter, "A. ..." or one "The answer is A."; all else is wrong.
     """
@@ -36,15 +36,13 @@ class ScienceQaTest(MultipleChoice):
         question, choices = problem.text("question"), problem.texts("choices")
         if len(choices) > len(LETTERS):
             raise problem.wrong("choices", f"at most {len(LETTERS)} texts")
-        hint = str(problem.get("hint", "")).strip()
-        options = " ".join(f"({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False))
         image = image_of(name, problem, SPLIT)
-        contexts = [label for label, there in (("image", image), ("text", hint)) if there]
+        contexts = [label for label, there in (("image", image), ("text", context(problem))) if there]
         return Question(
             benchmark=self.name,
             question_id=name,
             video=image,
-            text="\n".join((f"Context: {hint or 'N/A'}", f"Question: {question}", f"Options: {options}", PROMPT)),
+            text="\n".join((context(problem) + question, lettered(choices, "{letter}. {text}"), PROMPT)),
             encoder_prompt=question,
             gold=LETTERS[problem.index("answer", len(choices))],
             options=tuple(choices),
