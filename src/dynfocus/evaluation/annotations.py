@@ -32,7 +32,7 @@ class VideoFolder:
         for folder in reversed(folders):
             for path in sorted((data_set / folder).glob("*"), reverse=True):
                 if path.suffix.lower() in VIDEO_SUFFIXES:
-                    self._paths[path.stem] = f"{folder}/{path.name}"
+                    self._paths[path.stem] = path.relative_to(data_set).as_posix()
 
     def __call__(self, *names: str) -> str:
         """Path of the video under the first of its possible names that is there; the first name is the official one."""
