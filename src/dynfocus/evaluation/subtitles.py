@@ -37,7 +37,7 @@ def with_subtitles(questions: Sequence[Question], folder: Path, video: Video) ->
     """
     if not any("subtitle" in question.details for question in questions):
         raise UserError(
-            f"{folder}: no subtitle/*.srt found; unpack subtitle.zip of the set or set evaluation.subtitles=false"
+            f"{folder}: no subtitle/*.srt of its videos found; unpack subtitle.zip or set evaluation.subtitles=false"
         )
     shown: dict[str, str] = {}
     return [_with_own(question, folder, video, shown) for question in questions]
