@@ -79,7 +79,7 @@ class Video(Section):
 
 
 class World(Section):
-    """The mini world: generated films with known ground truth (unused where `datasets` is `ledger`)."""
+    """The mini world: generated films with known ground truth (unused where `source` is `ledger`)."""
 
     seed: int = Field(0, description="Seed of every film, caption and question.")
     train_films: Count = Field(320, description="Films of webvid_cap and of videochatgpt, the default mixture.")
@@ -297,23 +297,27 @@ class Config(Section):
     experiments: str = Field("config/experiments.yaml", description="File of runs and tables.")
     start_from: StartFrom = Field(
         "scratch",
-        description="What is pulled in place of made: nothing, stage 1 and before, checkpoints, predictions, scores.",
+        description="How late published results may take the place of jobs, where they fit: never, up to stage 1, "
+        "checkpoints, predictions, scores. What is not published, or with other settings, is made.",
+    )
+    never_train: bool = Field(
+        False, description="Stop with one line that names them where models would have to be trained."
     )
     published: list[str] = Field(
         ["*"],
         description="What `snakemake publish` stores, as patterns: `data/*`, `stage1/dynfocus`, `checkpoints/blind-*`",
     )
-    datasets: Literal["world", "ledger"] = Field(
+    source: Literal["world", "ledger"] = Field(
         "ledger", description="`world`: sets rendered by the mini world; `ledger`: the real sets."
     )
-    ledger: str = Field("config/datasets.yaml", description="File of the real sets, for `datasets: ledger`.")
+    ledger: str = Field("config/datasets.yaml", description="File of the real sets, for `source: ledger`.")
     seeds: list[int] = Field([0], min_length=1, description="Training seeds; tables average over them.")
     claim_seeds: list[int] = Field(
         [0, 1, 2], min_length=1, description="Training seeds of the target `claims`; a verdict needs three."
     )
     feature_shards: Count = Field(16, description="Parallel feature extraction jobs per set.")
     feature_precision: Literal["fp16", "fp32"] = Field("fp16", description="Storage type of cached features.")
-    items: list[str] = Field(["all"], description="Report items to build, keys of `tables` in the experiments; `all`.")
+    items: list[str] = Field(["all"], description="Report items to build, keys of `items` in the experiments; `all`.")
     runs: list[str] = Field(["all"], description="Runs to train and score; an item shows a gap for the others; `all`.")
     benchmarks: list[BenchmarkOrAll] = Field(
         ["all"], description="Benchmarks to score; an item shows a gap for the others; `all`."

@@ -14,13 +14,13 @@ from markupsafe import Markup
 
 from dynfocus import __version__
 from dynfocus.config.schema import Config
-from dynfocus.reporting import lint
+from dynfocus.paper import lint
+from dynfocus.paper.register import OWN_CHECK, load_cells, load_deviations
 from dynfocus.reporting.claims import Outcome, Stored, judge_claims, origin_of, prefer_more_seeds, read_stored
 from dynfocus.reporting.costs import costs_table, read_costs
 from dynfocus.reporting.headline import headline, headline_table
 from dynfocus.reporting.lineage import anchor, lineage, score_files, shown
 from dynfocus.reporting.page import figures_html, page, table_html
-from dynfocus.reporting.register import OWN_CHECK, load_cells, load_deviations
 from dynfocus.reporting.results import Results
 from dynfocus.reporting.session import SavedItem, Session
 from dynfocus.reporting.tables import Table, coverage_table
@@ -86,14 +86,14 @@ def record_link(record: str) -> str:
 def selected_items(session: Session) -> list[str]:
     """Items of the experiments that this profile builds, in order."""
     chosen = session.config.items
-    return [name for name in session.experiments.tables if "all" in chosen or name in chosen]
+    return [name for name in session.experiments.items if "all" in chosen or name in chosen]
 
 
 def section(session: Session, name: str) -> Section:
     """An item as its notebook saved it, or an empty section when it has not run."""
     folder = session.layout.results
     path = folder / "tables" / f"{name}.json"
-    title = session.experiments.tables[name].title
+    title = session.experiments.items[name].title
     if not path.exists():
         return Section(name, title, Markup())
     item = SavedItem.model_validate_json(path.read_text(encoding="utf-8"))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from dynfocus.paper.register import cells_of
 from dynfocus.reporting.claims import SWEEP_FIELDS, sweep_runs
-from dynfocus.reporting.register import cells_of
 from dynfocus.reporting.results import Measured, Results
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Comparison, Table, own_cell, plain_table
@@ -30,7 +30,7 @@ class Point:
 
 def sweep_points(session: Session, sweep: str) -> list[Point]:
     """The item's runs of a sweep, in the order of the setting; `prototypes_25` has the paper's L = 25."""
-    paper = sweep_runs(session.experiments.tables[ITEM].runs, sweep)
+    paper = sweep_runs(session.experiments.items[ITEM].runs, sweep)
     points = [
         Point(run, getattr(session.jobs.run(run).network, SWEEP_FIELDS[sweep]), setting)
         for setting, run in paper.items()

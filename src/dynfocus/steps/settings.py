@@ -15,29 +15,33 @@ from dynfocus.config.schema import Config
 
 Slice = dict[str, Any]
 
-DATA = ("datasets", "world")
+DATA = ("source", "world")
 CLIP = ("world.seed", "backbones.clip", "video.image_size")
 LLM = ("world.seed", "backbones.llm")
 QFORMER = (*CLIP, "backbones.qformer")
 FEATURES = (*DATA, *CLIP, "video", "feature_precision")
 ALIGNMENT = (*DATA, "video", "feature_precision", "backbones", "network", "alignment")
 INSTRUCTION = (*ALIGNMENT, "instruction")
+SAMPLE = ("evaluation.limit", "evaluation.limit_seed")
 ANSWERS = (
     *INSTRUCTION,
     "evaluation.batch_size",
     "evaluation.max_new_tokens",
     "evaluation.temperature",
     "evaluation.rectified_prompt",
+    "evaluation.subtitles",
+    *SAMPLE,
 )
 VERDICTS = (
+    *SAMPLE,
     "evaluation.judge.kind",
     "evaluation.judge.model",
     "evaluation.judge.temperature",
     "evaluation.judge.max_tokens",
 )
-SCORES = ("profile", "evaluation.bootstrap", "evaluation.judge.max_unjudged")
+SCORES = ("profile", *SAMPLE, "evaluation.subtitles", "evaluation.bootstrap", "evaluation.judge.max_unjudged")
 
-STEPS: dict[str, tuple[str, ...]] = {
+SLICES: dict[str, tuple[str, ...]] = {
     "prepare_data": DATA,
     "prepare_clip": CLIP,
     "prepare_llm": LLM,
@@ -45,6 +49,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "extract_features": FEATURES,
     "train_alignment": ALIGNMENT,
     "train_instruction": INSTRUCTION,
+    "sample": SAMPLE,
     "answer_questions": ANSWERS,
     "judge_answers": VERDICTS,
     "score_answers": SCORES,
@@ -56,7 +61,7 @@ WITHOUT_EFFECT = ("save_steps",)
 def settings_of(config: Config, step: str) -> Slice:
     """The slice of a (run's) configuration that `step` depends on: key path -> plain value."""
     values = config.model_dump(mode="json")
-    return {path: _pick(values, path) for path in sorted(set(STEPS[step]))}
+    return {path: _pick(values, path) for path in sorted(set(SLICES[step]))}
 
 
 def _pick(values: Any, path: str) -> Any:
