@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from dynfocus.paper.register import Cell, cells_of
-from dynfocus.reporting.results import Gap, Measured, Results
+from dynfocus.reporting.results import Gap, Measured, Results, part_text
 from dynfocus.reporting.verdicts import Verdict, judge_value
 
 DECIMALS = {"percent": 1, "score": 2, "score10": 2, "hours": 2, "s": 2, "ms": 2, "gflops": 2}
@@ -142,6 +142,7 @@ def compare_value(cell: Cell, ours: Measured | Gap | None, scale: Scale) -> Comp
 
 def measured_fields(ours: Measured) -> dict:
     """The fields of a cell that come from a result."""
+    answered = f"{ours.answered} of {ours.total}" if ours.total else ""
     return {
         "ours": ours.value,
         "low": ours.low,
@@ -149,7 +150,7 @@ def measured_fields(ours: Measured) -> dict:
         "record": ours.files[0],
         "questions": ours.questions,
         "seeds": len(ours.seeds),
-        "coverage": f"{ours.answered} of {ours.total}" if ours.total else "",
+        "coverage": "; ".join(text for text in (answered, ours.part) if text),
     }
 
 
@@ -205,13 +206,6 @@ def part_notes(results: Results, pairs: Iterable[tuple[str, str]]) -> list[str]:
             text = part_text(results.records.get((run, seed, benchmark), {}))
             texts += [f"{benchmark}: {text}."] * bool(text)
     return list(dict.fromkeys(texts))
-
-
-def part_text(record: Mapping) -> str:
-    """What of a benchmark a record stands for where it is not the whole set in its usual form; empty otherwise."""
-    sample = record.get("sample")
-    parts = [f"a sample of {sample['asked']} of {sample['of']} (seed {sample['seed']})"] if sample else []
-    return ", ".join([*parts, *["with subtitles"] * bool(record.get("subtitles"))])
 
 
 def unread_notes(results: Results, pairs: Iterable[tuple[str, str]]) -> list[str]:
