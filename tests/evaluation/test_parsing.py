@@ -68,6 +68,17 @@ def test_a_reply_has_the_meaning_that_a_careful_person_gives_it(kind, options, r
         assert found == meaning
 
 
+def test_the_page_on_extraction_has_todays_counts(repository):
+    """Those of the other readings need their checkouts: scripts/compare_extraction.py."""
+    found = [(option_letter(reply, options), meaning) for _, options, reply, meaning in REPLIES]
+    right = sum(letter == meaning for letter, meaning in found)
+    missed = sum(letter is None and meaning is not None for letter, meaning in found)
+    errors = f"{100 * (len(found) - right) / len(found):.1f} %"
+    row = f"| ours | {right} | {len(found) - right - missed} | {missed} | {errors} |"
+    page = (repository / "docs/benchmarks/extraction.md").read_text(encoding="utf-8")
+    assert row in page and f"{len(found)} made-up replies" in page
+
+
 def test_another_number_or_negation_is_no_small_difference():
     assert named_alike("4 red balls", ["3 red balls", "a box"]) is None
     assert named_alike("a man does not ride", ["a man does ride", "a box"]) is None
