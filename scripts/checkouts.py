@@ -35,11 +35,11 @@ CHECKOUTS = {
 """Option of the scripts -> what to check out, and the file in it."""
 
 
-def add_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
-    """An option for the checkout of each name."""
-    for name in names:
-        what, _ = CHECKOUTS[name]
-        parser.add_argument(f"--{name}", type=Path, metavar="FOLDER", help=f"checkout of {what}")
+def add_options(parser: argparse.ArgumentParser, *options: str) -> None:
+    """Options that take the folder of a checkout, named after `CHECKOUTS`."""
+    for option in options:
+        what, _ = CHECKOUTS[option.removeprefix("--")]
+        parser.add_argument(option, type=Path, metavar="FOLDER", help=f"checkout of {what}")
 
 
 def given(options: argparse.Namespace) -> dict[str, Path]:

@@ -100,7 +100,7 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, default=TABLE, help="replies with their meanings")
-    add_options(parser, ("video-mme", "video-mme-first", "lvbench", "mlvu", "llava", "lmms-eval"))
+    add_options(parser, "--video-mme", "--video-mme-first", "--lvbench", "--mlvu", "--llava", "--lmms-eval")
     options = parser.parse_args()
     table = cases(options.table)
     found = readings(table, given(options))
