@@ -21,18 +21,19 @@ LETTERS = "ABCDEF"
 _LABELS = 0xE100
 _SPOKEN = "ABCDEFGH"
 """Letters that are taken for options; one beyond those of the question is a meaning that it does not have."""
-L = rf"(?:[{chr(_LABELS)}-{chr(_LABELS + len(_SPOKEN) - 1)}]\)?)"
+_L = rf"(?:[{chr(_LABELS)}-{chr(_LABELS + len(_SPOKEN) - 1)}]\)?)"
 """A letter that stands for an option, with ")" where it stood in brackets."""
-O = f"[{chr(MARKS)}-{chr(MARKS + len(LETTERS) - 1)}{AMBIGUOUS}]"  # noqa: E741 (beside L)
+_O = f"[{chr(MARKS)}-{chr(MARKS + len(LETTERS) - 1)}{AMBIGUOUS}]"
+"""An option named by its text."""
 _W = r"[^\w\ue000-\ue1ff]"
 """What stands between words and symbols."""
-_JOIN = r"(?:\s*(?:[,/&+、]|(?<![^\W\d_])(?:and|or|nor|y|o|und|oder|et|ou)(?!\w)|和|或|与|與|及|と|および)\s*)+"
+_JOIN = r"\s*(?:(?:[,/&+、]|(?<![^\W\d_])(?:and|or|nor|y|o|und|oder|et|ou)(?!\w)|和|或|与|與|及|と|および)\s*)+"
 _NOUN = (
     r"(?:options?|answers?|choices?|letters?|statements?|number|opción|opciones|Antwort|lettre|选项|選項|選択肢|옵션)"
 )
 _THE = r"(?:(?:the|la|le|die|der|das|los|both|either|maybe|perhaps|possibly|even)\s+)?"
-LIST = rf"(?:{L}(?:{_W}{{0,2}}{O})?(?:{_JOIN}{_THE}(?:{_NOUN}\s*)?{L}(?:{_W}{{0,2}}{O})?)*)"
-_ITEMS = rf"(?:[LO](?:{_JOIN}{_THE}(?:{_NOUN}\s*)?[LO])*)".replace("[LO]", f"(?:{L}{_W}{{0,2}}{O}|{L}|{O})")
+_LIST = rf"(?:{_L}(?:{_W}{{0,2}}{_O})?(?:{_JOIN}{_THE}(?:{_NOUN}\s*)?{_L}(?:{_W}{{0,2}}{_O})?)*)"
+_ITEMS = rf"(?:[LO](?:{_JOIN}{_THE}(?:{_NOUN}\s*)?[LO])*)".replace("[LO]", f"(?:{_L}{_W}{{0,2}}{_O}|{_L}|{_O})")
 _GAP = r"[^.;:!?\n。；：！？]"
 
 _LATIN = r"A-Za-z0-9_À-ɏ"
@@ -41,7 +42,7 @@ _AFTER_A = (
     r"can't|cannot|could|has|fits|matches|best|I|isn't|does|doesn't|must|should|instead|not|then|by|from|if|makes)\b"
 )
 _BRACKETED = re.compile(r"[(\[<]\s*([A-Ha-h])\s*[.:]?\s*[)\]>]")
-_RUN = re.compile(r"(?:[(\[]\s*[A-Ha-h]\s*[)\]](?:\s*(?:,|-|–|→|>|then|and)?\s*)*){2,}")
+_RUN = re.compile(r"(?:[(\[]\s*[A-Ha-h]\s*[)\]](?:[\s,>→–-]|then|and)*){2,}")
 _CAPITAL = re.compile(
     rf"(?<![{_LATIN}'])(?:([B-H])(?![{_LATIN}'&-]|\.\w)|(A)(?![{_LATIN}'&-]|\.\w)(?![ \t]+(?!{_AFTER_A})[^\W\d_]))"
 )
@@ -58,12 +59,12 @@ _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 _ORDINAL = re.compile(rf"\b({'|'.join(_ORDINALS)})\s+(?:option|answer|choice|alternative)\b", re.IGNORECASE)
 
 _NOT = (
-    r"(?:\bnot\b|n't\b|\bnever\b|\bcannot\b|\bneither\b|\bnor\b|\bexcept(?:\s+for)?\b|\brather\s+than\b|\binstead\s+of\b|\bunlike\b"
-    r"|\bwithout\b|\bno\b|\bru(?:les?|led|ling)\s+out\b|\bexclud\w+|\beliminat\w+|\breject\w*|\bdiscard\w*|\bnicht\b|\bpas\b|不是|并非|不选|排除|除了)"
+    r"(?:n't\b|\b(?:not|never|cannot|neither|nor|except(?:\s+for)?|rather\s+than|instead\s+of|unlike|without|no|nicht|pas|"
+    r"ru(?:les?|led|ling)\s+out)\b|\b(?:exclud|eliminat|reject|discard)\w*|不是|并非|不选|排除|除了)"
 )
 _DENIED_BEFORE = re.compile(
     rf"(?:\band\s+)?{_NOT}\s*(?:(?:be|is|it's|show|shows|shown|see|seen|think|believe|say|that|it|this|the|a|an|of|any|there|both|either|"
-    rf"answer|correct|right|only|just|depict|contain|as)\s+|{_NOUN}\s*)*{_ITEMS}|{_NOT}(?:\s+(?!but\b)\w+){{1,4}}\s+{O}",
+    rf"correct|right|only|just|depict|contain|as)\s+|{_NOUN}\s*)*{_ITEMS}|{_NOT}(?:\s+(?!but\b)\w+){{1,4}}\s+{_O}",
     re.IGNORECASE,
 )
 _WRONG = (
@@ -81,7 +82,7 @@ _DENIED_AFTER = re.compile(
 _SURE = (
     r"(?:(?:most|more|likely|probably|clearly|definitely|certainly|surely|therefore|thus|hence|then|indeed|simply|just|"
     r"now|actually|in\s+fact|letter|la|le|el|die|der|das|the|lettre|letra|option|opción|opcion|choice|answer|antwort|"
-    r"both|either|statement|number|that|it's|it\s+is)\b[\s,]*|[(\[:=→⇒,–—-]\s*|是|为|為|选|選|应|選項|选项|項|项|\s)*"
+    r"both|either|statement|number|that|it's|it\s+is)\b|[(\[:=→⇒,–—\s-]|是|为|為|选|選|应|選項|选项|項|项)*"
 )
 _BE = (
     r"(?:\b(?:is|was|are|would\s+be|should\s+be|must\s+be|must\s+then\s+be|has\s+to\s+be|seems\s+to\s+be|will\s+be|"
@@ -97,18 +98,18 @@ _ANSWER = (
     r"đáp\s+án|الإجابة|उत्तर)"
 )
 _STATED = re.compile(
-    rf"{_ANSWER}{_GAP}{{0,40}}?\s*{_BE}\s*{_SURE}(?P<said>{LIST}|{O})"
-    rf"|\b(?:answer|réponse|respuesta|antwort|ответ|cevap|risposta|resposta)\s+(?P<bare>{LIST})(?=\s*(?:[.,;!)]|\Z|\n))"
+    rf"{_ANSWER}{_GAP}{{0,40}}?\s*{_BE}\s*{_SURE}(?P<said>{_LIST}|{_O})"
+    rf"|\b(?:answer|réponse|respuesta|antwort|ответ|cevap|risposta|resposta)\s+(?P<bare>{_LIST})(?=\s*(?:[.,;!)]|\Z|\n))"
     r"|(?:答案|正解|正确的?|正確的?|答え|回答|해답|정답|답)\s*(?:选项|選項|应该|應該|应|應)?\s*(?:是|为|為|选|選|は|은|는|:|=|的|\s)*"
-    rf"(?:选项|選項|選択肢|옵션)?\s*(?P<cjk>{LIST}|{O})"
-    rf"|(?:选择|選擇|选|選)(?:的?是|了|为|:|\s)*(?:选项|選項)?\s*(?P<chosen>{LIST})",
+    rf"(?:选项|選項|選択肢|옵션)?\s*(?P<cjk>{_LIST}|{_O})"
+    rf"|(?:选择|選擇|选|選)(?:的?是|了|为|:|\s)*(?:选项|選項)?\s*(?P<chosen>{_LIST})",
     re.IGNORECASE,
 )
 _CORRECTED = re.compile(
     rf"\b(?:but|however|though)\b[,\s]*(?:(?:most|more|likely|probably|rather|I\s+think|I'd\s+say|I\s+would\s+say|it\s+is|"
-    rf"it's|maybe)\b[,\s]*)*(?:{_NOUN}\s*)?(?P<turned>{LIST})(?=\s*(?:[.,;:!)]|\Z|\n))"
+    rf"it's|maybe)\b[,\s]*)*(?:{_NOUN}\s*)?(?P<turned>{_LIST})(?=\s*(?:[.,;:!)]|\Z|\n))"
     r"|\b(?:wait|actually|correction|sorry|I\s+mean|make\s+that|scratch\s+that|on\s+second\s+thought)\b[,:;.!\s–—-]*"
-    rf"(?:(?:no|so|but|I\s+think|it\s+is|it's|that\s+is|it\s+should\s+be|the)\b[,:\s]*)*(?:{_NOUN}\s*)?(?P<said>{LIST})",
+    rf"(?:(?:no|so|but|I\s+think|it\s+is|it's|that\s+is|it\s+should\s+be|the)\b[,:\s]*)*(?:{_NOUN}\s*)?(?P<said>{_LIST})",
     re.IGNORECASE,
 )
 _TURN = re.compile(
@@ -119,17 +120,17 @@ _TURN = re.compile(
 _CONCLUDED = re.compile(
     r"(?:\b(?:so|therefore|thus|hence|consequently|ergo)\b|所以|因此|故|→|⇒|=>|->)[,:\s]*"
     rf"(?:(?:it\s+is|it's|it\s+must\s+be|must\s+be|I\s+(?:choose|pick|say|go\s+with)|the|only|is)\b\s*)*(?:{_NOUN}\s*)?"
-    rf"(?P<said>{LIST})(?=\s*(?:[.,;:!)]|\Z|\n|is\b))",
+    rf"(?P<said>{_LIST})(?=\s*(?:[.,;:!)]|\Z|\n|is\b))",
     re.IGNORECASE,
 )
 _LEADING = re.compile(
     rf"{_W}*(?:(?:sure|certainly|yes|no|ok|okay|well|of\s+course)\b{_W}+)?(?:{_NOUN}\s*)?"
-    rf"(?P<said>{L})(?:\s*(?:[.:()\],;!。，、]|\Z|\n|[–—-]\s|→)|\s+(?:is|option|选项|{_AFTER_A})|\s*(?=[选項选项是])|\s+(?={O}))",
+    rf"(?P<said>{_L})(?:\s*(?:[.:()\],;!。，、]|\Z|\n|[–—-]\s|→)|\s+(?:is|option|选项|{_AFTER_A})|\s*(?=[选項选项是])|\s+(?={_O}))",
     re.IGNORECASE,
 )
-_SECOND = re.compile(rf"{_W}*?(?:{_JOIN}{_THE}|\s*(?:\n\s*|-\s*|[.)]\s*)?){L}", re.IGNORECASE)
+_SECOND = re.compile(rf"{_W}*?(?:{_JOIN}{_THE}|\s*(?:\n\s*|-\s*|[.)]\s*)?){_L}", re.IGNORECASE)
 _CONFIRMED = re.compile(
-    rf"(?P<said>{LIST})(?:(?!{L}){_GAP}){{0,60}}?\s*(?:\b(?:is|seems|looks|are|appears|would\s+be|must\s+be|has\s+to\s+be|ist|es|est)\s+"
+    rf"(?P<said>{_LIST})(?:(?!{_L}){_GAP}){{0,60}}?\s*(?:\b(?:is|seems|looks|are|appears|would\s+be|must\s+be|has\s+to\s+be|ist|es|est)\s+"
     rf"(?:(?:the|to\s+be|clearly|definitely|probably|indeed|only|my|la|die)\s+)*(?:(?:most|better|best)\s+\w+|{_GOOD}|better|answer|one|choice)\b"
     r"|\b(?:fits|matches|describes|answers|captures)\s+\w*\s*(?:best|exactly|it|the)|是?(?:正确|正確|对的|正解))",
     re.IGNORECASE,
@@ -137,28 +138,28 @@ _CONFIRMED = re.compile(
 _CHOSEN = re.compile(
     r"\b(?:choose|chose|choosing|pick|picking|select|selecting|go\s+with|going\s+with|go\s+for|opt\s+for|say|guess|"
     r"settle\s+on|prefer|answer|believe|think|vote\s+for|match(?:es)?|corresponds?\s+to|points?\s+to|wähle|elijo|choisis)"
-    rf"[\s:,]+(?:(?:that|it\s+is|it's|would\s+be|the|with|is)\s+)*(?:{_NOUN}\s+)?(?P<said>{LIST})"
+    rf"[\s:,]+(?:(?:that|it\s+is|it's|would\s+be|the|with|is)\s+)*(?:{_NOUN}\s+)?(?P<said>{_LIST})"
     rf"(?=\s*(?:[.,;:!)]|\Z|\n|here\b|{_AFTER_A}))",
     re.IGNORECASE,
 )
 _CUED = re.compile(
     r"(?:\b(?:it's|it\s+is|is|be|definitely|clearly|probably|certainly|surely|obviously|possibly|maybe|perhaps|leaving|but|then|option|"
-    rf"choice|letter|only|namely|no)\b|是)[\s,:]*(?P<said>{LIST})(?=\s*(?:[.,;:!)]|\Z|\n))",
+    rf"choice|letter|only|namely|no)\b|是)[\s,:]*(?P<said>{_LIST})(?=\s*(?:[.,;:!)]|\Z|\n))",
     re.IGNORECASE,
 )
-_LISTED = rf"^{_W}*{L}(?:{_W}*|(?:(?!{L})[^\n])*?[–—:(-]\s*)"
+_LISTED = rf"^{_W}*{_L}(?:{_W}*|(?:(?!{_L})[^\n])*?[–—:(-]\s*)"
 _LINE_DENIED = re.compile(
     rf"{_LISTED}(?:(?:incorrect|wrong|false|no|not\s+\w+)\b{_W}*|[✗✘❌×][^\n]*)$", re.IGNORECASE | re.MULTILINE
 )
 _LINE_CONFIRMED = re.compile(
     rf"{_LISTED}(?:(?:correct|right|true|yes)\b{_W}*|[✓✔✅][^\n]*)$", re.IGNORECASE | re.MULTILINE
 )
-_CANDIDATES = re.compile(rf"\b(?:between|among|from|of)\s+{L}(?:\s*,\s*{L})*\s*,?\s*(?:and|or|&)\s*{L}", re.IGNORECASE)
-_LINE = re.compile(rf"^{_W}*{L}\s*[.:)].*", re.MULTILINE)
-_LINE_START = re.compile(rf"^{_W}*({L})(?=\s*[.:)])", re.MULTILINE)
-_PAIRED = re.compile(rf"({L}){_W}{{1,3}}({O})")
+_CANDIDATES = re.compile(rf"\b(?:between|among|from|of)\s+{_L}(?:\s*,\s*{_L})*\s*,?\s*(?:and|or|&)\s*{_L}", re.IGNORECASE)
+_LINE = re.compile(rf"^{_W}*{_L}\s*[.:)].*", re.MULTILINE)
+_LINE_START = re.compile(rf"^{_W}*({_L})(?=\s*[.:)])", re.MULTILINE)
+_PAIRED = re.compile(rf"({_L}){_W}{{1,3}}({_O})")
 _NAMED = re.compile(
-    rf"(?P<start>(?:\A|[.:;,!?\n])\s*)?(?P<noun>\b{_NOUN}\s+)?(?P<said>{LIST})(?P<point>\s*[.:)?!])?", re.IGNORECASE
+    rf"(?P<start>(?:\A|[.:;,!?\n])\s*)?(?P<noun>\b{_NOUN}\s+)?(?P<said>{_LIST})(?P<point>\s*[.:)?!])?", re.IGNORECASE
 )
 
 
@@ -259,7 +260,7 @@ def _letters(text: str) -> list[str]:
 
 def _one_of(text: str) -> str:
     """The letter of a phrase; "" where it holds more than one."""
-    labels = [letter for letter in _letters(re.sub(O, "", text)) or _letters(text)]
+    labels = [letter for letter in _letters(re.sub(_O, "", text)) or _letters(text)]
     return labels[0] if len(set(labels)) == 1 else ""
 
 
@@ -333,8 +334,8 @@ def _cued(text: str) -> str | None:
 
 def _named(affirmed: str, marked: str, text: str, options: Sequence[str]) -> str | None:
     """The only option named by its text, or alike to all of a reply that names none."""
-    named = _letters("".join(re.findall(O, affirmed)))
-    if named or re.search(O, marked):
+    named = _letters("".join(re.findall(_O, affirmed)))
+    if named or re.search(_O, marked):
         return _only(named) or None
     alike = named_alike(text, options)
     return None if alike is None else LETTERS[alike]

@@ -7,7 +7,7 @@ import unicodedata
 
 _THOUGHT = r"(?:think|thinking|thought|thoughts|reasoning|reason|analysis|scratchpad)"
 _THOUGHTS = re.compile(rf"(?:<|◁){_THOUGHT}(?:>|▷).*?(?:</|◁/){_THOUGHT}(?:>|▷)", re.DOTALL | re.IGNORECASE)
-_THOUGHT_END = re.compile(rf".*(?:</|◁/){_THOUGHT}(?:>|▷)", re.DOTALL | re.IGNORECASE)
+_THOUGHT_END = re.compile(rf"\A.*(?:</|◁/){_THOUGHT}(?:>|▷)", re.DOTALL | re.IGNORECASE)
 _THOUGHT_CUT = re.compile(rf"(?:<|◁){_THOUGHT}(?:>|▷).*", re.DOTALL | re.IGNORECASE)
 _TAGGED = re.compile(
     r"<(answer|final_answer|choice|option|ans)\s*>(.*?)(?:</\1\s*>|\Z)|<\|begin_of_box\|>(.*?)<\|end_of_box\|>",
