@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -77,6 +78,26 @@ def test_the_page_on_extraction_has_todays_counts(repository):
     row = f"| ours | {right} | {len(found) - right - missed} | {missed} | {errors} |"
     page = (repository / "docs/benchmarks/extraction.md").read_text(encoding="utf-8")
     assert row in page and f"{len(found)} made-up replies" in page
+
+
+LOOPS = (
+    "A and ",
+    "(a)",
+    " , A",
+    "not a red ball ",
+    "<think>",
+    "\\boxed{",
+    "The answer is most likely ",
+    "A. red\n",
+    "option ",
+)
+
+
+@pytest.mark.parametrize("text", LOOPS)
+def test_a_reply_that_repeats_itself_is_read_in_no_time(text):
+    started = time.perf_counter()
+    option_letter(text * (5000 // len(text)) + "x", ["(a)(b)", "a red ball", "a box", "red"])
+    assert time.perf_counter() - started < 10, "about a second is usual; ambiguous repetition takes for ever"
 
 
 def test_another_number_or_negation_is_no_small_difference():

@@ -27,13 +27,15 @@ _O = f"[{chr(MARKS)}-{chr(MARKS + len(LETTERS) - 1)}{AMBIGUOUS}]"
 """An option named by its text."""
 _W = r"[^\w\ue000-\ue1ff]"
 """What stands between words and symbols."""
-_JOIN = r"\s*(?:(?:[,/&+、]|(?<![^\W\d_])(?:and|or|nor|y|o|und|oder|et|ou)(?!\w)|和|或|与|與|及|と|および)\s*)+"
+_JOIN = r"\s*(?:(?:[,/&+、]|(?<![^\W\d_])(?:and|or|nor|y|o|und|oder|et|ou)(?!\w)|和|或|与|與|及|と|および)\s*){1,3}"
 _NOUN = (
     r"(?:options?|answers?|choices?|letters?|statements?|number|opción|opciones|Antwort|lettre|选项|選項|選択肢|옵션)"
 )
 _THE = r"(?:(?:the|la|le|die|der|das|los|both|either|maybe|perhaps|possibly|even)\s+)?"
-_LIST = rf"(?:{_L}(?:{_W}{{0,2}}{_O})?(?:{_JOIN}{_THE}(?:{_NOUN}\s*)?{_L}(?:{_W}{{0,2}}{_O})?)*)"
-_ITEMS = rf"(?:[LO](?:{_JOIN}{_THE}(?:{_NOUN}\s*)?[LO])*)".replace("[LO]", f"(?:{_L}{_W}{{0,2}}{_O}|{_L}|{_O})")
+# Labels joined by commas or words; as many as questions have options, so that a reply that loops is read in no time.
+_LIST = rf"(?:{_L}(?:{_W}{{0,2}}{_O})?(?:{_JOIN}{_THE}(?:{_NOUN}\s*)?{_L}(?:{_W}{{0,2}}{_O})?){{0,7}})"
+_ITEM = f"(?:{_L}{_W}{{0,2}}{_O}|{_L}|{_O})"
+_ITEMS = rf"(?:{_ITEM}(?:{_JOIN}{_THE}(?:{_NOUN}\s*)?{_ITEM}){{0,7}})"
 _GAP = r"[^.;:!?\n。；：！？]"
 
 _LATIN = r"A-Za-z0-9_À-ɏ"
@@ -128,7 +130,7 @@ _LEADING = re.compile(
     rf"(?P<said>{_L})(?:\s*(?:[.:()\],;!。，、]|\Z|\n|[–—-]\s|→)|\s+(?:is|option|选项|{_AFTER_A})|\s*(?=[选項选项是])|\s+(?={_O}))",
     re.IGNORECASE,
 )
-_SECOND = re.compile(rf"{_W}*?(?:{_JOIN}{_THE}|\s*(?:\n\s*|-\s*|[.)]\s*)?){_L}", re.IGNORECASE)
+_SECOND = re.compile(rf"{_W}{{0,3}}?(?:{_JOIN}{_THE}|\s*(?:\n\s*|-\s*|[.)]\s*)?){_L}", re.IGNORECASE)
 _CONFIRMED = re.compile(
     rf"(?P<said>{_LIST})(?:(?!{_L}){_GAP}){{0,60}}?\s*(?:\b(?:is|seems|looks|are|appears|would\s+be|must\s+be|has\s+to\s+be|ist|es|est)\s+"
     rf"(?:(?:the|to\s+be|clearly|definitely|probably|indeed|only|my|la|die)\s+)*(?:(?:most|better|best)\s+\w+|{_GOOD}|better|answer|one|choice)\b"
@@ -154,7 +156,9 @@ _LINE_DENIED = re.compile(
 _LINE_CONFIRMED = re.compile(
     rf"{_LISTED}(?:(?:correct|right|true|yes)\b{_W}*|[✓✔✅][^\n]*)$", re.IGNORECASE | re.MULTILINE
 )
-_CANDIDATES = re.compile(rf"\b(?:between|among|from|of)\s+{_L}(?:\s*,\s*{_L})*\s*,?\s*(?:and|or|&)\s*{_L}", re.IGNORECASE)
+_CANDIDATES = re.compile(
+    rf"\b(?:between|among|from|of)\s+{_L}(?:\s*,\s*{_L})*\s*,?\s*(?:and|or|&)\s*{_L}", re.IGNORECASE
+)
 _LINE = re.compile(rf"^{_W}*{_L}\s*[.:)].*", re.MULTILINE)
 _LINE_START = re.compile(rf"^{_W}*({_L})(?=\s*[.:)])", re.MULTILINE)
 _PAIRED = re.compile(rf"({_L}){_W}{{1,3}}({_O})")

@@ -42,4 +42,5 @@ def plain(text: str) -> str:
     """Text in compatibility form (full-width, circled and squared letters become plain) without markup and quotes."""
     text = unicodedata.normalize("NFKC", text.translate(_NEGATIVE)).translate(_BRACKETS)
     text = _QUOTES.sub("", _MARKUP.sub("", text)).replace("’", "'")
+    text = re.sub(r"\s*\n\s*\n\s*", "\n\n", re.sub(r"[^\S\n]+", " ", text))
     return text.strip().lstrip("-–—>=→• ")
