@@ -5,8 +5,16 @@ Anything else that escapes a command is a defect of the program and keeps its tr
 """
 
 
+def one_line(text: str) -> str:
+    """`text` with control characters written as escapes: a name may hold a line feed, or a command to the terminal."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 class UserError(Exception):
-    """Bad input: a config key, a file, a machine that lacks what a command needs."""
+    """Bad input: a config key, a file, a machine that lacks what a command needs. Its message is one line."""
+
+    def __init__(self, message: str):
+        super().__init__(one_line(message))
 
 
 class MediumError(UserError):

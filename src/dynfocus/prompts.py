@@ -39,7 +39,10 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Tokens:
-    """A tokenised sample, media tokens not yet expanded; `labels` is `IGNORE` outside the answers."""
+    """A tokenised sample, media tokens not yet expanded; `labels` is `IGNORE` outside the answers.
+
+    All three are empty where nothing is left to learn.
+    """
 
     input_ids: list[int]
     labels: list[int]
@@ -101,7 +104,9 @@ def encoder_prompt(question: str) -> str:
 def tokenize(rendered: Rendered, tokenizer: PreTrainedTokenizerFast, max_tokens: int) -> Tokens:
     """Token ids and labels of a rendered record, cut to `max_tokens` before any visual token is inserted.
 
-    A token carries loss if its characters meet an answer span. Prompts whose media token is cut off go with it.
+    A token carries loss if its characters meet an answer span. What a cut leaves behind the last of these is dropped: a
+    question whose answer is gone teaches nothing. So no media token is cut off from a question that is kept, since
+    each stands beside a question whose answer follows; a sample whose first answer is cut off has no label at all.
     """
     encoded = tokenizer(rendered.text, return_offsets_mapping=True)
     ids = encoded["input_ids"][:max_tokens]
@@ -113,7 +118,8 @@ def tokenize(rendered: Rendered, tokenizer: PreTrainedTokenizerFast, max_tokens:
             span = next(spans, None)
         answers = span is not None and stop > span[0] and stop > start and token != slot
         labels.append(token if answers else IGNORE)
-    return Tokens(ids, labels, rendered.prompts[: ids.count(slot)])
+    kept = max((place for place, label in enumerate(labels, 1) if label != IGNORE), default=0)
+    return Tokens(ids[:kept], labels[:kept], rendered.prompts[: ids[:kept].count(slot)])
 
 
 def _bare(text: str) -> str:

@@ -59,8 +59,8 @@ def folders(tmp_path_factory) -> tuple[Path, Path]:
 def chat_config():
     from dynfocus.config import load_config
 
-    settings = ["video.image_size=16", "video.fps=1", "evaluation.max_new_tokens=6"]
-    return load_config([Path("config/mini.yaml")], settings)
+    config = load_config([Path("config/mini.yaml")], ["video.fps=1", "evaluation.max_new_tokens=6"])
+    return config.model_copy(update={"video": config.video.model_copy(update={"image_size": 16})})
 
 
 @pytest.fixture(scope="session")

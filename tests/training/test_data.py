@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from dynfocus.datasets.records import talk
 from dynfocus.errors import UserError
 from dynfocus.prompts import IGNORE, Tokens
-from dynfocus.training.data import Collator, Entry, Samples, epoch_order, expand, readable
+from dynfocus.training.data import Collator, Coverage, Entry, Samples, epoch_order, expand, labelled, readable, shown
 
 
 class Store(dict):
@@ -77,6 +77,50 @@ def test_missing_media_are_counted_and_left_out():
 def test_training_refuses_below_the_declared_coverage():
     with pytest.raises(UserError, match=r"training set `set`: 1 of 2 samples .* min_coverage 0.98"):
         readable([entry("1", "a.mp4"), entry("2", "gone.mp4")], {"set": STORE}, 0.98)
+
+
+def asked(question, media="a.mp4", name="7"):
+    record = {"id": name, "conversations": talk([(question, "two")])} | ({"video": media} if media else {})
+    return Entry("set", record)
+
+
+LONG = "how many turns " * 40
+
+
+def test_samples_without_a_label_are_counted_named_and_left_out(tokenizer):
+    entries = [asked("how many", name="short"), asked(LONG, name="long"), asked(LONG, None, "longer")]
+    samples = Samples(entries, {"set": STORE}, tokenizer, "imgsp_v1", 200, 0)
+    kept, coverage = labelled(samples, {"set": Coverage(3, 4)}, 0.25)
+    assert [entry.record["id"] for entry in kept.entries] == ["short"]
+    assert coverage == {"set": Coverage(3, 4, ("long", "longer"))} and coverage["set"].share == 0.25
+    assert coverage["set"].record() == {"readable": 3, "total": 4, "unlabelled": ["long", "longer"]}
+
+
+def test_training_refuses_where_too_many_samples_have_no_label(tokenizer):
+    entries = [asked("how many", name="short"), *(asked(LONG, name=f"long {number}") for number in range(5))]
+    samples = Samples(entries, {"set": STORE}, tokenizer, "imgsp_v1", 200, 0)
+    said = (
+        r"`set`: 5 of 6 samples have no label within max_text_tokens 200.*: long 0, long 1, long 2 and 2 more; .*raise"
+    )
+    with pytest.raises(UserError, match=said):
+        labelled(samples, {"set": Coverage(6, 6)}, 0.98)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(st.characters(codec="utf-8"), max_size=60),
+    st.integers(1, 400),
+    st.sampled_from(["plain_guided", "imgsp_v1"]),
+    st.booleans(),
+)
+def test_a_sample_has_a_label_just_where_its_tokens_have_one(tokenizer, question, max_tokens, template, media):
+    entry = asked(question, "a.mp4" if media else None)
+    samples = Samples([entry], {"set": STORE}, tokenizer, template, max_tokens, 0)
+    assert samples.has_label(0) == any(label != IGNORE for label in samples[0]["tokens"].labels[1:])
+
+
+def test_a_list_of_ids_is_shortened():
+    assert shown(["a"]) == "a" and shown(["a", "b", "c", "d"]) == "a, b, c and 1 more"
 
 
 @settings(max_examples=50, deadline=None)

@@ -177,6 +177,30 @@ def test_training_refuses_when_too_many_films_have_no_features(toys, tmp_path):
     assert json.loads((tmp_path / "out/coverage.json").read_text())["webvid_qa"] == {"readable": 22, "total": 24}
 
 
+def test_a_training_without_labels_is_refused_and_a_few_samples_without_are_named(toys, tmp_path, capsys):
+    """Cut before the first answer, every sample would teach nothing, and the loss be 0."""
+    toys.write_world(tmp_path)
+    rows = json.loads((tmp_path / "data/webvid_qa/train.json").read_text())
+    rows[3]["QA"][0]["q"] = "what colour is the ball " * 40
+    (tmp_path / "data/webvid_qa/train.json").write_text(json.dumps(rows))
+    with pytest.raises(UserError, match="24 of 24 samples have no label within max_text_tokens 20"):
+        train(tmp_path, tmp_path / "out", max_text_tokens=20)
+    with pytest.raises(UserError, match="1 of 24 samples have no label within max_text_tokens 300"):
+        train(tmp_path, tmp_path / "out", max_text_tokens=300)
+    log = train(tmp_path, tmp_path / "out", max_text_tokens=300, min_coverage=0.9, epochs=1)
+    assert "webvid_qa 1 of 24 samples left out, their answers are cut off: p/003.mp4_3" in capsys.readouterr().err
+    assert all(loss > 0 for loss in losses(log))
+    coverage = json.loads((tmp_path / "out/coverage.json").read_text())["webvid_qa"]
+    assert coverage == {"readable": 24, "total": 24, "unlabelled": ["p/003.mp4_3"]}
+
+
+def test_a_set_without_samples_is_refused(toys, tmp_path):
+    toys.write_world(tmp_path)
+    (tmp_path / "data/webvid_qa/train.json").write_text("[]")
+    with pytest.raises(UserError, match=r"training set `webvid_qa`: .*data/webvid_qa holds no sample"):
+        train(tmp_path, tmp_path / "out")
+
+
 def test_fewer_processes_than_configured_are_refused(toys, world, tmp_path):
     with pytest.raises(UserError, match=r"started with 1 process\(es\), but hardware.processes is 2"):
         train(world, tmp_path / "out", processes=2)

@@ -106,5 +106,17 @@ def test_cut_text_keeps_a_prompt_for_each_media_token_left(tokenizer, rounds_kep
     assert len(tokens.prompts) == tokens.input_ids.count(tokenizer.convert_tokens_to_ids("<image>")) == rounds_kept
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(texts("abc 12?"), texts("abc 12")), min_size=1, max_size=3), st.integers(1, 200))
+def test_no_question_is_kept_without_its_media_token_and_an_answer(tokenizer, pairs, max_tokens):
+    """However short the cut: as many media tokens, prompts and questions as answers that are at least begun."""
+    whole, cut = (tokenize(imgsp_v1(record(pairs), "</s>"), tokenizer, limit) for limit in (4096, max_tokens))
+    assert cut.input_ids == whole.input_ids[: len(cut.input_ids)] and len(cut.input_ids) <= max_tokens
+    begun = len(learned(cut, tokenizer))
+    media = cut.input_ids.count(tokenizer.convert_tokens_to_ids("<image>"))
+    assert media == len(cut.prompts) == begun == tokenizer.decode(cut.input_ids).count("USER:")
+    assert cut.labels[-1:] != [IGNORE]
+
+
 def test_text_encoder_prompt_has_no_newline():
     assert encoder_prompt("<image>\nwhich?\nA. red\nB. blue") == "which? A. red B. blue"

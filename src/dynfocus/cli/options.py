@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from dynfocus.config.experiments import require_known
 from dynfocus.config.load import load_config
+from dynfocus.config.nearest import require_known
 from dynfocus.config.schema import DATASETS
 from dynfocus.steps.jobs import Jobs
 

@@ -1,11 +1,10 @@
-"""Configuration: the typed settings, profiles as YAML overlays, runs and report items, and the jobs they imply.
+"""Configuration: the typed settings, profiles as YAML overlays, runs and report items.
 
     schema       every key, typed and described once
     load         profile files and overrides -> `Config`; each mistake is one line
+    checks       settings that cannot stand together
     experiments  config/experiments.yaml -> runs and report items
-    slices       the part of the settings that each step depends on, and its hash
-    jobs         what the workflow has to make for a configuration
-    layout       where each artefact lives below `root`
+    nearest      the valid name most like an unknown one
     reference    the JSON schema and the reference page, generated
 
 Nothing here imports torch: the workflow reads these modules every time it starts.

@@ -8,26 +8,29 @@ own, `event_prototypes: 220 %`: then a sweep of the paper keeps its meaning in a
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from dynfocus.config.load import Layer, merge, read_mapping, validate
-from dynfocus.config.schema import WEIGHTLESS, Benchmark, Config, Section, TrainingSet
+from dynfocus.config.load import Layer, checked, merge, read_mapping, validate
+from dynfocus.config.nearest import require_known
+from dynfocus.config.schema import WEIGHTLESS, Benchmark, Config, Line, Once, Section, Seeds, TrainingSet
 from dynfocus.errors import UserError
 
-NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
+NOTEBOOK = r"^\w[\w.-]*\.ipynb$"
 SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
+ALL = "all"
 DIFFERENCES = ("network", "alignment", "instruction", "evaluation")
 
 
 def _name(text: str) -> str:
     if not NAME.fullmatch(text):
-        raise ValueError("a name must be lower-case letters, digits and underscores, beginning with a letter")
+        raise ValueError(
+            "a name must be at most 100 lower-case letters, digits and underscores, beginning with a letter"
+        )
     return text
 
 
@@ -37,11 +40,11 @@ Name = Annotated[str, AfterValidator(_name)]
 class Run(Section):
     """One trained and evaluated model: its differences from the profile."""
 
-    title: str = Field(description="How tables call the run.")
+    title: Line = Field(description="How tables call the run.")
     weights: Name | None = Field(
         None, description="Run whose checkpoint answers; this run is not trained and differs in answering alone."
     )
-    model: str | None = Field(
+    model: Line | None = Field(
         None,
         description="Hub id or folder of a video LLM of transformers (Video-LLaVA, LLaVA-NeXT-Video) that answers; "
         "this run is not ours and not trained.",
@@ -55,16 +58,18 @@ class Run(Section):
 class Item(Section):
     """One table or figure of the report."""
 
-    title: str = Field(description="Heading in the report.")
-    notebook: str = Field(description="File in notebooks/ that makes it.")
-    runs: list[Name] = Field([], description="Runs it shows.")
-    benchmarks: list[Benchmark] = Field([], description="Benchmarks it shows.")
-    datasets: list[TrainingSet] = Field([], description="Training sets it shows.")
-    seeds: list[int] = Field([], description="Training seeds it averages over; empty: those of the profile.")
+    title: Line = Field(description="Heading in the report.")
+    notebook: str = Field(pattern=NOTEBOOK, description="File in notebooks/ that makes it.")
+    runs: Annotated[list[Name], Once] = Field([], description="Runs it shows.")
+    benchmarks: Annotated[list[Benchmark], Once] = Field([], description="Benchmarks it shows.")
+    datasets: Annotated[list[TrainingSet], Once] = Field([], description="Training sets it shows.")
+    seeds: Seeds = Field([], description="Training seeds it averages over; empty: those of the profile.")
     measures: Name | None = Field(
         None, description="Module of dynfocus.measuring that makes what the notebook cannot read from scores."
     )
-    reads: list[Literal["scores", "answers", "alignment", "checkpoints", "data", "features", "clip"]] = Field(
+    reads: Annotated[
+        list[Literal["scores", "answers", "alignment", "checkpoints", "data", "features", "clip"]], Once
+    ] = Field(
         ["scores"],
         description="What it reads: the notebook `scores`, and the measurement anything else: `answers`, `alignment` "
         "(checkpoints of stage 1) and `checkpoints` of the runs, `data` and `features` of the sets, `clip`.",
@@ -100,8 +105,7 @@ def load_experiments(file: Path, config: Config) -> Experiments:
         run_config(config, experiments, name)
     for name, item in experiments.items.items():
         require_known(f"{file}: items.{name}.runs", item.runs, experiments.runs, "run")
-    require_known("items", [item for item in config.items if item != "all"], experiments.items, "report item")
-    require_known("runs", [run for run in config.runs if run != "all"], experiments.runs, "run")
+    require_selection(config, experiments)
     return experiments
 
 
@@ -117,7 +121,21 @@ def run_config(config: Config, experiments: Experiments, name: str) -> Config:
     differences = {section: getattr(run, section) for section in DIFFERENCES if getattr(run, section)}
     differences = {section: resolve_shares(values, plain[section]) for section, values in differences.items()}
     layer = Layer(f"{config.experiments}: runs.{name}", differences)
-    return validate(Config, merge(plain, differences), [layer])
+    return checked(validate(Config, merge(plain, differences), [layer]), [layer])
+
+
+def require_selection(config: Config, experiments: Experiments) -> None:
+    """Raise a UserError where a profile selects something unknown, or nothing that its report items show."""
+    require_known("items", [item for item in config.items if item != ALL], experiments.items, "report item")
+    require_known("runs", [run for run in config.runs if run != ALL], experiments.runs, "run")
+    items = [item for name, item in experiments.items.items() if ALL in config.items or name in config.items]
+    for kind, chosen in (("runs", config.runs), ("benchmarks", config.benchmarks)):
+        shown = dict.fromkeys(name for item in items for name in getattr(item, kind))
+        if shown and ALL not in chosen and shown.keys().isdisjoint(chosen):
+            raise UserError(
+                f"{kind}: none of {', '.join(chosen)} is shown by the items {', '.join(config.items)}, so there is "
+                f"nothing to make; choose from {', '.join(shown)}, or other items"
+            )
 
 
 def resolve_shares(values: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
@@ -144,13 +162,3 @@ def check_weights(file: Path, name: str, run: Run, lender: Run) -> None:
         )
     if lender.weights is not None:
         raise UserError(f"{file}: runs.{name}.weights: {run.weights} is not trained itself; name {lender.weights}")
-
-
-def require_known(where: str, names: Iterable[str], known: Iterable[str], kind: str) -> None:
-    """Raise a UserError for the first of `names` that is not `known`, with the nearest one that is."""
-    choices = list(known)
-    for name in names:
-        if name not in choices:
-            near = difflib.get_close_matches(name, choices, n=1)
-            hint = f"the nearest one is {near[0]}" if near else f"choose from {', '.join(choices)}"
-            raise UserError(f"{where}: no {kind} is named {name}; {hint}")

@@ -8,24 +8,29 @@ line: the file, the key path, what is wrong, and for an unknown key the nearest 
 
 from __future__ import annotations
 
-import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from dynfocus.config.checks import conflicts
+from dynfocus.config.nearest import closest, nearest
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
+from dynfocus.files import parse_yaml, read_yaml
 
 KeyPath = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
 EXTENDS = "extends"
 OVERRIDES = "command line"
+ANY = "*"
+QUOTED = re.compile(r"'([^']*)'")
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ def load_config(files: Sequence[Path], overrides: Sequence[str] = ()) -> Config:
     values: dict[str, Any] = {}
     for layer in layers:
         values = merge(values, layer.values)
-    return validate(Config, values, layers)
+    return checked(validate(Config, values, layers), layers)
 
 
 def read_layers(file: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
@@ -63,32 +68,22 @@ def read_layers(file: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
 
 
 def read_mapping(file: Path) -> dict[str, Any]:
-    """The YAML mapping in a file; an empty file is an empty mapping."""
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such configuration file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UserError(f"{file}: must hold keys and values, got a {type(values).__name__}")
-    return values
+    """The YAML mapping in a file; one of comments alone is an empty mapping."""
+    if not file.exists():
+        near = [other.name for other in sorted(file.parent.glob("*.yaml"))] if file.parent.is_dir() else []
+        hint = nearest(file.name, near) if near else "correct its path"
+        raise UserError(f"{file}: no such configuration file; {hint}")
+    return read_yaml(file)
 
 
 def parse_override(text: str) -> dict[str, Any]:
     """`"alignment.learning_rate=1e-3"` as the nested mapping `{"alignment": {"learning_rate": "1e-3"}}`."""
     path, separator, value = text.partition("=")
-    if not separator or not path.strip():
+    keys = path.strip().split(".")
+    if not separator or not all(keys):
         raise UserError(f"{OVERRIDES}: {text!r} must have the form key.path=value, such as alignment.epochs=2")
-    try:
-        nested = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise UserError(f"{OVERRIDES}: the value in {text!r} is not valid YAML") from None
-    for key in reversed(path.strip().split(".")):
+    nested = parse_yaml(value, f"{OVERRIDES}: {text}", "correct its value")
+    for key in reversed(keys):
         nested = {key: nested}
     return nested
 
@@ -121,24 +116,43 @@ def validate(model: type[Model], values: Mapping[str, Any], layers: Sequence[Lay
         problems = error.errors()
         first = problems[0]
         path = tuple(part for part in first["loc"])
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        message = f"{origin(path, layers)}: {dotted(path)}: {explain(model, first, path)}{more}"
+        message = f"{origin(path, layers)}: {dotted(path)}: {explain(model, first, path)}{_more(problems)}"
         raise UserError(message) from None
+
+
+def _more(problems: Sequence[Any]) -> str:
+    return f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+
+
+def checked(config: Config, layers: Sequence[Layer]) -> Config:
+    """The configuration, or a `UserError` of one line about the first conflict between its settings."""
+    found = list(conflicts(config))
+    if found:
+        paths = [tuple(key.split(".")) for key in found[0].keys]
+        set_here = ((layer.name, path) for layer in reversed(layers) for path in paths if holds(layer.values, path))
+        name, path = next(set_here, (origin(paths[0], layers), paths[0]))
+        raise UserError(f"{name}: {dotted(path)}: {found[0].message}{_more(found)}")
+    return config
 
 
 def explain(model: type[BaseModel], problem: Mapping[str, Any], path: KeyPath) -> str:
     """What is wrong at `path`, in a few words, and what would be right where that can be told."""
+    message, value = problem["msg"], problem["input"]
     match problem["type"]:
         case "extra_forbidden":
-            near = nearest_key(model, path)
-            return f"unknown key; the nearest valid key is {near}" if near else "unknown key"
+            return f"unknown key; the nearest valid key is {nearest_key(model, path)}"
         case "missing":
             return "missing; add it"
+        case "too_short":
+            return "is empty; give at least one"
+        case "model_type" | "dict_type":
+            return f"must hold keys and values, got {shortened(value)}"
         case "value_error":
-            return problem["msg"].removeprefix("Value error, ")
+            return message.removeprefix("Value error, ")
+        case "literal_error" if isinstance(value, str) and (names := QUOTED.findall(problem["ctx"]["expected"])):
+            return f"no such value, got {shortened(value)}; {nearest(value, names)}"
         case _:
-            message = problem["msg"]
-            return f"{message[0].lower()}{message[1:]}, got {shortened(problem['input'])}"
+            return f"{message[0].lower()}{message[1:]}, got {shortened(value)}"
 
 
 def shortened(value: Any, limit: int = 60) -> str:
@@ -167,25 +181,32 @@ def holds(values: Any, path: KeyPath) -> bool:
     return True
 
 
-def nearest_key(model: type[BaseModel], path: KeyPath) -> str | None:
-    """The valid key path most like an unknown one: first among its siblings, then anywhere below `model`."""
-    wrong = str(path[-1])
-    paths = list(key_paths(model))
-    siblings = [known for known in paths if known[:-1] == path[:-1]]
-    for candidates in (siblings, paths):
-        leaves = [known[-1] for known in candidates]
-        for match in difflib.get_close_matches(wrong, leaves, n=1, cutoff=0.7):
-            return dotted(candidates[leaves.index(match)])
-    return None
+def nearest_key(model: type[BaseModel], path: KeyPath) -> str:
+    """The valid key path most like an unknown one: among its siblings, anywhere below `model`, or any sibling."""
+    wrong, paths = str(path[-1]), list(key_paths(model))
+    siblings = [known for known in paths if len(known) == len(path) and _under(known[:-1], path)]
+    for candidates, cutoff in ((siblings, 0.7), (paths, 0.7), (siblings or paths, 0.0)):
+        leaves = {known[-1]: known for known in reversed(candidates)}
+        near = closest(wrong, list(leaves), cutoff)
+        if near is not None:
+            known = leaves[near]
+            return dotted((*path[:-1], near) if known in siblings else known)
+    raise AssertionError("a section has keys")
+
+
+def _under(known: tuple[str, ...], path: KeyPath) -> bool:
+    """Whether the first keys of `path` are `known`, in which ANY stands for every name or number."""
+    return all(key in (ANY, part) for key, part in zip(known, path, strict=False))
 
 
 def key_paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The path of every key of a model and of the models nested in it."""
+    """The path of every key of a model and of the models in it, with ANY for the entries of a mapping or list."""
     for name, field in model.model_fields.items():
         yield (*prefix, name)
         nested = section_of(field.annotation)
         if nested is not None:
-            yield from key_paths(nested, (*prefix, name))
+            many = (ANY,) if get_origin(field.annotation) in (dict, list) else ()
+            yield from key_paths(nested, (*prefix, name, *many))
 
 
 def section_of(annotation: Any) -> type[BaseModel] | None:

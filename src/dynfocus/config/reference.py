@@ -13,7 +13,8 @@ from pydantic_core import PydanticUndefined
 
 from dynfocus.config.experiments import Item, Run
 from dynfocus.config.load import section_of
-from dynfocus.config.schema import Config
+from dynfocus.config.schema import MOST, Config
+from dynfocus.files import read_text, write_text
 
 SCHEMA_FILE = Path("config/schema.json")
 PAGE_FILE = Path("docs/configuration.md")
@@ -33,7 +34,7 @@ profiles set most keys themselves.
 EXPERIMENTS = """
 # Runs and report items
 
-`config/experiments.yaml` holds `runs` (name → differences) and `tables` (report item → what it needs). Adding an entry
+`config/experiments.yaml` holds `runs` (name → differences) and `items` (report item → what it needs). Adding an entry
 is enough: the workflow derives every job from it, and runs with equal stage-1 settings share that checkpoint.
 """
 
@@ -47,7 +48,7 @@ def json_schema() -> str:
 def reference_page() -> str:
     """The text of docs/configuration.md."""
     parts = [HEADER, *_sections(Config, "Top level", ""), EXPERIMENTS]
-    for model, heading in ((Run, "A run"), (Item, "An item of `tables`")):
+    for model, heading in ((Run, "A run"), (Item, "An item of `items`")):
         parts.append(_table(model, heading))
     return "\n".join(parts)
 
@@ -55,18 +56,13 @@ def reference_page() -> str:
 def outdated(root: Path = Path(".")) -> list[Path]:
     """The generated files below `root` that differ from what the code says."""
     wanted = {SCHEMA_FILE: json_schema(), PAGE_FILE: reference_page()}
-    return [
-        file
-        for file, text in wanted.items()
-        if not (root / file).is_file() or (root / file).read_text(encoding="utf-8") != text
-    ]
+    return [file for file, text in wanted.items() if not (root / file).is_file() or read_text(root / file) != text]
 
 
 def export(root: Path = Path(".")) -> list[Path]:
     """Write both files below `root` and return their paths."""
     for file, text in ((SCHEMA_FILE, json_schema()), (PAGE_FILE, reference_page())):
-        (root / file).parent.mkdir(parents=True, exist_ok=True)
-        (root / file).write_text(text, encoding="utf-8")
+        write_text(root / file, text)
     return [SCHEMA_FILE, PAGE_FILE]
 
 
@@ -102,7 +98,7 @@ def _describe(schema: dict[str, Any]) -> str:
     words = {"string": "text", "object": "mapping", "null": "nothing", "boolean": "true, false"}
     kind = words.get(schema.get("type", ""), schema.get("type", "any"))
     bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    limits = [f"{sign} {schema[key]:g}" for key, sign in bounds.items() if key in schema]
+    limits = [f"{sign} {schema[key]:g}" for key, sign in bounds.items() if key in schema and schema[key] < MOST]
     return " ".join([kind, ", ".join(limits)]).strip()
 
 

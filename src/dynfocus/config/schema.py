@@ -8,11 +8,28 @@ validates as `Config`; a run of `config/experiments.yaml` is a difference on its
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from dynfocus.config.names import BENCHMARKS, TRAINING_SETS, unknown
+from dynfocus.errors import one_line
+
+MOST = 10**9
+"""No count is larger; it keeps arithmetic on counts quick, and the reference page does not show it."""
+LARGEST_SEED = 2**32 - 1
+"""What the generators of NumPy take."""
+PLAIN = re.compile(r"[\w./+@=,-]+")
 
 
 def numeral(value: object) -> object:
@@ -20,8 +37,41 @@ def numeral(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
+def listed_once(values: list[Any]) -> list[Any]:
+    """The list. Raises ValueError where an entry stands in it twice."""
+    twice = next((value for number, value in enumerate(values) if value in values[:number]), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is listed twice; remove one of the two")
+    return values
+
+
+def line(text: str) -> str:
+    """The text. Raises ValueError where it is blank, or has a line feed or another control character."""
+    if not text.strip():
+        raise ValueError("is empty; give a text")
+    if text != one_line(text):
+        raise ValueError(f"must be one line without control characters, got '{one_line(text)}'")
+    return text
+
+
+def plain(text: str) -> str:
+    """The text. Raises ValueError where a shell, Snakemake or a terminal would read more than a name in it."""
+    if not PLAIN.fullmatch(line(text)) or text.startswith("-"):
+        raise ValueError(
+            f"must be made of letters, digits and . _ / + @ = , - and not begin with -, got '{text}'; "
+            "paths and commands hold it"
+        )
+    return text
+
+
 Fraction = Annotated[float, Field(gt=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
+CountOrZero = Annotated[int, Field(ge=0, le=MOST)]
+Line = Annotated[str, AfterValidator(line)]
+Plain = Annotated[str, AfterValidator(plain)]
+Once = AfterValidator(listed_once)
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Seeds = Annotated[list[Seed], Once]
 ZeroStage = Annotated[Literal[0, 1, 2], BeforeValidator(numeral)]
 RodTokens = Annotated[Literal[0, 2], BeforeValidator(numeral)]
 
@@ -52,10 +102,25 @@ StartFrom = Literal["scratch", "stage1", "checkpoints", "predictions", "scores"]
 DATASETS: tuple[str, ...] = (*TRAINING_SETS, *BENCHMARKS)
 
 
-class Section(BaseModel):
-    """A part of the configuration; an unknown key is an error."""
+class Closed(BaseModel):
+    """Keys and values with all keys known; another one is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Section(Closed):
+    """A part of the configuration."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, field: ValidationInfo) -> Any:
+        """Python counts true as 1; a share of true, or a seed, is a mistake."""
+        wants_truth = cls.model_fields[field.field_name].annotation is bool
+        if wants_truth and isinstance(value, int | float) and not isinstance(value, bool):
+            raise ValueError(f"must be true or false, got {value}")
+        if not wants_truth and any(isinstance(item, bool) for item in (value if isinstance(value, list) else [value])):
+            raise ValueError("must not be true or false (YAML reads yes, no, on and off so); give a number or a text")
+        return value
 
 
 class Video(Section):
@@ -81,7 +146,7 @@ class Video(Section):
 class World(Section):
     """The mini world: generated films with known ground truth (unused where `source` is `ledger`)."""
 
-    seed: int = Field(0, description="Seed of every film, caption and question.")
+    seed: Seed = Field(0, description="Seed of every film, caption and question.")
     train_films: Count = Field(320, description="Films of webvid_cap and of videochatgpt, the default mixture.")
     extra_films: Count = Field(320, description="Films of each video set that the larger mixtures add.")
     train_images: Count = Field(400, description="Still images of each image training set.")
@@ -98,8 +163,8 @@ class ClipBackbone(Section):
         description="`train`: made by the workflow; `open_clip`: published weights by tag or file; "
         "`lavis`: eva_vit_g.pth, the visual encoder alone.",
     )
-    model: str = Field("EVA01-g-14", description="open_clip model name, or a JSON file of config/backbones.")
-    weights: str = Field("laion400m_s11b_b41k", description="Tag or file of the weights; unused for `train`.")
+    model: Line = Field("EVA01-g-14", description="open_clip model name, or a JSON file of config/backbones.")
+    weights: Line = Field("laion400m_s11b_b41k", description="Tag or file of the weights; unused for `train`.")
     layer: int = Field(-2, le=-1, description="Block whose patch tokens are the features; -2 is the penultimate one.")
     steps: Count = Field(300, description="Training steps, for `train`.")
     batch_size: Count = Field(64, description="Image-caption pairs per step, for `train`.")
@@ -112,7 +177,7 @@ class LlmBackbone(Section):
     source: Literal["train", "hub", "gguf"] = Field(
         "hub", description="`train`: made by the workflow; `hub`: a hub id or folder; `gguf`: a GGUF file."
     )
-    name: str = Field(
+    name: Line = Field(
         "lmsys/vicuna-7b-v1.5",
         description="Hub id (`@commit` pins it), folder, GGUF file, or a JSON of config/backbones.",
     )
@@ -129,7 +194,7 @@ class QformerBackbone(Section):
         description="`train`: made by the workflow; `hub`: an InstructBLIP model; `lavis`: its checkpoint in LAVIS's "
         "layout; `bert`: a BERT with new cross-attention, for a visual encoder of another width.",
     )
-    name: str = Field(
+    name: Line = Field(
         "Salesforce/instructblip-vicuna-7b",
         description="Hub id (`@commit` pins it), file, or a JSON of config/backbones.",
     )
@@ -159,10 +224,8 @@ class Network(Section):
     event_prototypes: Count = Field(25, description="L, event prototypes kept by T-DPC.")
     selection_ratio: Fraction = Field(0.8, description="K/L, share of the event prototypes that become cones.")
     temporal_neighbours: Count = Field(5, description="C of the k-NN density in T-DPC (not given by the paper).")
-    fine_prototypes: Annotated[int, Field(ge=0)] = Field(16, description="Fine object prototypes per frame (S-DPC).")
-    coarse_prototypes: Annotated[int, Field(ge=0)] = Field(
-        6, description="Coarse object prototypes per frame; 0: one grain."
-    )
+    fine_prototypes: Count = Field(16, description="Fine object prototypes per frame (S-DPC).")
+    coarse_prototypes: CountOrZero = Field(6, description="Coarse object prototypes per frame; 0: one grain.")
     fine_neighbours: Count = Field(8, description="C of S-DPC on the fine level.")
     coarse_neighbours: Count = Field(3, description="C of S-DPC on the coarse level.")
     clustering: Literal["dpc_knn", "kmeans", "weighted_kmeans"] = Field(
@@ -206,9 +269,10 @@ WEIGHTLESS = (
 class Stage(Section):
     """One training stage (paper Table 11)."""
 
-    datasets: list[TrainingSet] = Field(min_length=1, description="Training sets of the mixture.")
-    trainable: list[Literal["projectors", "dpe_cce", "llm"]] = Field(
-        description="Parts that learn: projectors (F_fine, F_coarse), dpe_cce (rest of connector, text encoder), llm."
+    datasets: Annotated[list[TrainingSet], Once] = Field(min_length=1, description="Training sets of the mixture.")
+    trainable: Annotated[list[Literal["projectors", "dpe_cce", "llm"]], Once] = Field(
+        min_length=1,
+        description="Parts that learn: projectors (F_fine, F_coarse), dpe_cce (rest of connector, text encoder), llm.",
     )
     epochs: float = Field(1.0, gt=0, description="Passes over the mixture.")
     global_batch: Count = Field(description="Samples per optimizer step over all devices and accumulation.")
@@ -227,14 +291,16 @@ class Stage(Section):
     group_by_length: bool = Field(True, description="Batch samples of similar length.")
     max_rounds: Count = Field(100, description="Question-answer rounds per sample; longer talks are cut into several.")
     save_steps: Count = Field(500, description="Optimizer steps between rolling checkpoints.")
-    min_coverage: Fraction = Field(0.98, description="Training refuses to start when fewer samples are readable.")
+    min_coverage: Fraction = Field(
+        0.98, description="Training refuses to start when fewer samples have features and a label."
+    )
 
 
 class Hardware(Section):
     """What a heavy job asks for."""
 
     device: Literal["cpu", "cuda"] = Field("cuda", description="Where models run.")
-    gpus: Annotated[int, Field(ge=0)] = Field(8, description="GPUs of a training job over all nodes.")
+    gpus: CountOrZero = Field(8, description="GPUs of a training job over all nodes.")
     processes: Count = Field(8, description="Training processes over all nodes; on cuda one per GPU.")
     nodes: Count = Field(1, description="Machines of a training job; more than one needs Slurm, or torchrun by hand.")
     threads: Count = Field(8, description="CPU threads of a model job.")
@@ -255,15 +321,15 @@ class Judge(Section):
         "openai",
         description="`rule`: offline, deterministic; `openai`: an OpenAI-compatible server; `replay`: stored replies.",
     )
-    model: str = Field("gpt-3.5-turbo-16k", description="Model name sent to the server.")
-    base_url: str = Field("https://api.openai.com/v1", description="Server address.")
-    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable that holds the key.")
+    model: Line = Field("gpt-3.5-turbo-16k", description="Model name sent to the server.")
+    base_url: str = Field("https://api.openai.com/v1", pattern=r"^https?://\S+$", description="Server address.")
+    api_key_env: Line = Field("OPENAI_API_KEY", description="Environment variable that holds the key.")
     temperature: float = Field(0.0, ge=0, description="Sampling temperature.")
     max_tokens: Count = Field(64, description="Longest judge reply.")
     concurrency: Count = Field(16, description="Requests in flight.")
     requests_per_minute: Count = Field(3000, description="Rate limit.")
     timeout: float = Field(60.0, gt=0, description="Seconds before a request counts as failed.")
-    retries: Annotated[int, Field(ge=0)] = Field(6, description="Tries after the first one.")
+    retries: CountOrZero = Field(6, description="Tries after the first one.")
     price_in: float = Field(0.0, ge=0, description="US dollars per million prompt tokens.")
     price_out: float = Field(0.0, ge=0, description="US dollars per million reply tokens.")
     budget: float = Field(0.0, ge=0, description="US dollars after which no request is sent; 0: no cap.")
@@ -284,7 +350,7 @@ class Evaluation(Section):
     limit: Count | None = Field(
         None, description="Most questions (pairs, units) per benchmark, a seeded sample of them; null: all. For a try."
     )
-    limit_seed: int = Field(0, description="Seed of the sample that `limit` takes.")
+    limit_seed: Seed = Field(0, description="Seed of the sample that `limit` takes.")
     judge: Judge = Judge()
     bootstrap: Count = Field(2000, description="Resamples of the interval, clustered by video.")
 
@@ -292,9 +358,9 @@ class Evaluation(Section):
 class Config(Section):
     """A whole profile."""
 
-    profile: str = Field(description="Name of the profile; tables carry it.")
-    root: str = Field(description="Folder for data, backbones, features, checkpoints and results.")
-    experiments: str = Field("config/experiments.yaml", description="File of runs and tables.")
+    profile: Plain = Field(description="Name of the profile; tables carry it.")
+    root: Plain = Field(description="Folder for data, backbones, features, checkpoints and results.")
+    experiments: Line = Field("config/experiments.yaml", description="File of runs and report items.")
     start_from: StartFrom = Field(
         "scratch",
         description="How late published results may take the place of jobs, where they fit: never, up to stage 1, "
@@ -310,17 +376,21 @@ class Config(Section):
     source: Literal["world", "ledger"] = Field(
         "ledger", description="`world`: sets rendered by the mini world; `ledger`: the real sets."
     )
-    ledger: str = Field("config/datasets.yaml", description="File of the real sets, for `source: ledger`.")
-    seeds: list[int] = Field([0], min_length=1, description="Training seeds; tables average over them.")
-    claim_seeds: list[int] = Field(
+    ledger: Line = Field("config/datasets.yaml", description="File of the real sets, for `source: ledger`.")
+    seeds: Seeds = Field([0], min_length=1, description="Training seeds; tables average over them.")
+    claim_seeds: Seeds = Field(
         [0, 1, 2], min_length=1, description="Training seeds of the target `claims`; a verdict needs three."
     )
     feature_shards: Count = Field(16, description="Parallel feature extraction jobs per set.")
     feature_precision: Literal["fp16", "fp32"] = Field("fp16", description="Storage type of cached features.")
-    items: list[str] = Field(["all"], description="Report items to build, keys of `items` in the experiments; `all`.")
-    runs: list[str] = Field(["all"], description="Runs to train and score; an item shows a gap for the others; `all`.")
-    benchmarks: list[BenchmarkOrAll] = Field(
-        ["all"], description="Benchmarks to score; an item shows a gap for the others; `all`."
+    items: Annotated[list[str], Once] = Field(
+        ["all"], min_length=1, description="Report items to build, keys of `items` in the experiments; `all`."
+    )
+    runs: Annotated[list[str], Once] = Field(
+        ["all"], min_length=1, description="Runs to train and score; an item shows a gap for the others; `all`."
+    )
+    benchmarks: Annotated[list[BenchmarkOrAll], Once] = Field(
+        ["all"], min_length=1, description="Benchmarks to score; an item shows a gap for the others; `all`."
     )
     video: Video = Video()
     world: World = World()

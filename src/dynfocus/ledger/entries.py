@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from dynfocus.config.experiments import require_known
 from dynfocus.config.load import Layer, read_mapping, validate
-from dynfocus.config.schema import DATASETS, Section
+from dynfocus.config.nearest import require_known
+from dynfocus.config.schema import DATASETS, Closed, Count, CountOrZero, Line, Section, line
 from dynfocus.errors import UserError
 
 LEDGER = Path("config/datasets.yaml")
@@ -22,15 +22,15 @@ Status = Literal["open", "gated", "manual", "withdrawn"]
 
 
 def _inside(path: str) -> str:
-    parts = PurePosixPath(path).parts
+    parts = PurePosixPath(line(path)).parts
     if path.startswith("/") or "\\" in path or ".." in parts:
         raise ValueError("must be a path below the set's folder: relative, without `..`")
     return path
 
 
 def _https(url: str) -> str:
-    if not url.startswith(("https://", "http://")):
-        raise ValueError("must begin with https:// or http://")
+    if not line(url).startswith(("https://", "http://")) or " " in url:
+        raise ValueError("must begin with https:// or http:// and hold no blank")
     return url
 
 
@@ -39,12 +39,12 @@ Url = Annotated[str, AfterValidator(_https)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class HubSource(Section):
+class HubSource(Closed):
     """Files of a Hugging Face repository."""
 
     kind: Literal["hub"]
-    repo: str = Field(pattern="^[^/]+/[^/]+$", description="Repository, `owner/name`.")
-    path: str = Field(description="A file of the repository, or a pattern of several.")
+    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="Repository, `owner/name`.")
+    path: Line = Field(description="A file of the repository, or a pattern of several.")
     revision: str | None = Field(None, description="Commit; null: the head at the first download, recorded then.")
     type: Literal["dataset", "model"] = Field("dataset", description="Kind of repository.")
 
@@ -53,7 +53,7 @@ class HubSource(Section):
         return f"hub:{self.repo}/{self.path}"
 
 
-class UrlSource(Section):
+class UrlSource(Closed):
     """A file on a web server, or one archive cut into several files."""
 
     kind: Literal["url"]
@@ -65,7 +65,7 @@ class UrlSource(Section):
         return self.urls[0]
 
 
-class ManualSource(Section):
+class ManualSource(Closed):
     """Files that a person has to fetch."""
 
     kind: Literal["manual"]
@@ -82,7 +82,7 @@ class Part(Section):
     source: Annotated[HubSource | UrlSource | ManualSource, Field(discriminator="kind")]
     to: RelativePath = Field(description="File, or folder that an archive is unpacked into; `.`: the set's folder.")
     unpack: bool = Field(False, description="Whether the source is an archive.")
-    strip: int = Field(0, ge=0, description="Leading folders that unpacking leaves out.")
+    strip: CountOrZero = Field(0, description="Leading folders that unpacking leaves out.")
     only: str | None = Field(None, description="Pattern of the members to unpack; null: all.")
     provides: list[RelativePath] = Field([], description="Paths or patterns that must exist afterwards; [`to`].")
     gigabytes: float | None = Field(None, gt=0, description="Published size for estimates; null: not published.")
@@ -115,14 +115,14 @@ class Part(Section):
 class Entry(Section):
     """A training set or benchmark."""
 
-    title: str = Field(description="Name as the paper writes it.")
+    title: Line = Field(description="Name as the paper writes it.")
     status: Status = Field(
         description="open: downloads; gated: needs an accepted licence and a token; manual; withdrawn."
     )
     home: Url = Field(description="Page of the publisher.")
-    licence: str = Field(description="Licence or terms; what is only remembered is marked unverified.")
-    samples: int | None = Field(None, ge=1, description="Records or questions, as published.")
-    media: int | None = Field(None, ge=1, description="Videos or images, as published.")
+    licence: Line = Field(description="Licence or terms; what is only remembered is marked unverified.")
+    samples: Count | None = Field(None, description="Records or questions, as published.")
+    media: Count | None = Field(None, description="Videos or images, as published.")
     mini: str = Field(description="What stands for the set in the mini world.")
     note: str = Field("", description="Choices, doubts and known faults.")
     substitute: str | None = Field(None, description="What to use in place of a withdrawn set.")

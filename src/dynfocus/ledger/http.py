@@ -6,8 +6,8 @@ Last-Modified): a range is asked for with `If-Range`, so that a file that change
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 import os
 import time
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 
 from dynfocus.errors import UserError
+from dynfocus.files import read_json, write_json
 
 TIMEOUT = httpx.Timeout(30.0)
 TRIES = 5
@@ -161,17 +162,18 @@ def _start(response: httpx.Response) -> int | None:
 
 
 def _validator(part: Path) -> str | None:
-    try:
-        return json.loads(_note(part).read_text(encoding="utf-8"))["validator"]
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
+    """What the server said of the unfinished file; None where no usable note is left, and it starts anew."""
+    with contextlib.suppress(UserError):
+        validator = read_json(_note(part), dict).get("validator")
+        return validator if isinstance(validator, str) and validator.isprintable() else None
+    return None
 
 
 def _write_validator(part: Path, response: httpx.Response) -> None:
     """Weak ETags cannot be used with If-Range."""
     tag = response.headers.get("ETag", "")
     validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
-    _note(part).write_text(json.dumps({"validator": validator}), encoding="utf-8")
+    write_json(_note(part), {"validator": validator})
 
 
 def _discard(part: Path, advance: Advance) -> None:

@@ -6,20 +6,21 @@ A download writes `data/{set}/source.json`. `dynfocus datasets --pin` merges tho
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from dynfocus.errors import UserError
+from pydantic import with_config
+
+from dynfocus.files import read_model, write_json
 
 SOURCE = "source.json"
 LOCK = "datasets.lock.json"
+RESTORE = "restore it, or delete it to record downloads anew"
 Check = Literal["published", "recorded", "first download", "by hand"]
 
 
+@with_config(extra="forbid")
 @dataclass(frozen=True)
 class FileRecord:
     """One downloaded file: address, size, checksum and what that was held against, commit of its repository."""
@@ -31,6 +32,7 @@ class FileRecord:
     commit: str | None = None
 
 
+@with_config(extra="forbid")
 @dataclass(frozen=True)
 class PartRecord:
     """One finished part: what it came from, its downloaded files, and how many files and bytes it left on disk."""
@@ -42,6 +44,16 @@ class PartRecord:
     unpacked_bytes: int = 0
 
 
+@with_config(extra="forbid")
+@dataclass(frozen=True)
+class SetRecord:
+    """The finished parts of a set: the content of its `source.json`."""
+
+    set: str
+    parts: list[PartRecord]
+
+
+@with_config(extra="forbid")
 @dataclass(frozen=True)
 class Pin:
     """A file as somebody first downloaded it."""
@@ -63,9 +75,15 @@ def lock_file(ledger: Path) -> Path:
 def read_pins(ledger: Path, folder: Path | None = None) -> Pins:
     """Pins of the lock file beside `ledger`, and those of an earlier download into `folder` where it has none."""
     pins = pins_of(read_parts(folder)) if folder is not None else {}
-    for values in _read(lock_file(ledger), {}).values():
-        pins.update({url: Pin(**pin) for url, pin in values.items()})
+    for locked in read_lock(ledger).values():
+        pins.update(locked)
     return pins
+
+
+def read_lock(ledger: Path) -> dict[str, Pins]:
+    """Pins of each set in the lock file beside `ledger`; none where there is no such file."""
+    file = lock_file(ledger)
+    return read_model(dict[str, Pins], file, RESTORE) if file.exists() else {}
 
 
 def pins_of(parts: list[PartRecord]) -> Pins:
@@ -75,40 +93,22 @@ def pins_of(parts: list[PartRecord]) -> Pins:
 
 def read_parts(folder: Path) -> list[PartRecord]:
     """Parts of a set that are finished, by its `source.json`; none where there is no such file."""
-    rows = _read(folder / SOURCE, {"parts": []})["parts"]
-    return [PartRecord(**{**row, "files": [FileRecord(**file) for file in row["files"]]}) for row in rows]
+    file = folder / SOURCE
+    return read_model(SetRecord, file, RESTORE).parts if file.exists() else []
 
 
 def write_parts(folder: Path, name: str, parts: list[PartRecord]) -> None:
     """Write `source.json` of a set, all at once."""
-    write_json(folder / SOURCE, {"set": name, "parts": [asdict(part) for part in parts]})
+    write_json(folder / SOURCE, asdict(SetRecord(name, parts)), indent=2)
 
 
 def write_lock(ledger: Path, data: Path, sets: list[str]) -> list[str]:
     """Merge the records of downloaded sets below `data` into the lock file; returns the sets that had one."""
-    locked = _read(lock_file(ledger), {})
+    locked = read_lock(ledger)
     found = {name: pins_of(read_parts(data / name)) for name in sets}
     found = {name: pins for name, pins in found.items() if pins}
     for name, pins in found.items():
-        locked[name] = {url: asdict(pin) for url, pin in sorted(pins.items())}
-    write_json(lock_file(ledger), {name: locked[name] for name in sorted(locked)})
+        locked[name] = dict(sorted(pins.items()))
+    values = {name: {url: asdict(pin) for url, pin in locked[name].items()} for name in sorted(locked)}
+    write_json(lock_file(ledger), values, indent=2)
     return list(found)
-
-
-def write_json(file: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON file that is either the old or the new one, whatever happens."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, file)
-
-
-def _read(file: Path, default: Any) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return default
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{file}: not valid JSON ({error}); restore it, or delete it to record downloads anew"
-        ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 from dynfocus.ledger.entries import Entry, Ledger
@@ -15,9 +16,9 @@ COLUMNS = ("set", "status", "samples", "media", "download", "parts", "checksums"
 
 def table(ledger: Ledger, pins: Pins, data: Path | None) -> Table:
     """One row per set; `data` is the profile's folder of real files, None where it holds the mini world."""
-    made = Table(*COLUMNS, title=f"Data sets ({data or 'this profile uses the mini world'})")
+    made = Table(*COLUMNS, title=escape(f"Data sets ({data or 'this profile uses the mini world'})"))
     for name, entry in ledger.sets.items():
-        made.add_row(*row(name, entry, pins, data and data / name))
+        made.add_row(*map(escape, row(name, entry, pins, data and data / name)))
     return made
 
 

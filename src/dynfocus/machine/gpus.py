@@ -14,7 +14,6 @@ A scheduler (Slurm, Kubernetes) hands out GPUs itself; there the number is only 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -27,6 +26,7 @@ from typing import IO
 
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
+from dynfocus.machine.locks import open_lock, take
 
 SCHEDULERS = {"SLURM_JOB_ID": "Slurm", "KUBERNETES_SERVICE_HOST": "Kubernetes"}
 POLL_SECONDS = 0.5
@@ -90,10 +90,9 @@ def acquire_slots(pool: Sequence[str], needed: int, locks: Path, what: str) -> t
     """
     if len(pool) < needed:
         raise UserError(f"{what}: asks for {needed} GPUs of {len(pool)} ({', '.join(pool)}); ask for fewer")
-    locks.mkdir(parents=True, exist_ok=True)
     held: dict[str, IO[str]] = {}
-    with (locks / "queue.lock").open("a") as turnstile:
-        fcntl.flock(turnstile, fcntl.LOCK_EX)
+    with open_lock(locks / "queue.lock") as turnstile:
+        take(turnstile, wait=True)
         announced = False
         while True:
             for name in pool:
@@ -144,10 +143,8 @@ def check_offer(offered: int | None, needed: int) -> None:
 
 def _try(file: Path) -> IO[str] | None:
     """The locked file, or None where another process holds it."""
-    stream = file.open("a")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    stream = open_lock(file)
+    if not take(stream):
         stream.close()
         return None
     os.set_inheritable(stream.fileno(), True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from transformers import Trainer
 
+from dynfocus.files import write_json
 from dynfocus.machine.launch import barrier, is_main
-from dynfocus.training.checkpoints import publish, write_json
+from dynfocus.training.checkpoints import publish
 from dynfocus.training.data import Coverage
 
 LOG_COLUMNS = (
@@ -43,7 +43,7 @@ def save_artefact(trainer: Trainer, processor: Any, coverage: Mapping[str, Cover
         processor.save_pretrained(folder)
         trainer.state.save_to_json(str(folder / "trainer_state.json"))
         write_log(folder / "log.csv", trainer.state.log_history)
-        write_json(folder / "coverage.json", {name: asdict(share) for name, share in coverage.items()})
+        write_json(folder / "coverage.json", {name: share.record() for name, share in coverage.items()}, sort_keys=True)
         shutil.move(work / "tensorboard", folder / "tensorboard")
         publish(folder, out)
         shutil.rmtree(work)

@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from dynfocus.files import flush
 from dynfocus.machine.launch import barrier, is_main
 from dynfocus.training.checkpoints import PREFIX, mark_complete
 
@@ -18,12 +19,14 @@ PLAIN_INTERVAL = 15.0
 
 
 class CompleteMarker(TrainerCallback):
-    """Mark a checkpoint as whole once every process has saved its part."""
+    """Mark a checkpoint as whole once every process has saved its part and seen it reach the disk."""
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        checkpoint = Path(args.output_dir) / f"{PREFIX}{state.global_step}"
+        flush(checkpoint)
         barrier()
         if is_main():
-            mark_complete(Path(args.output_dir) / f"{PREFIX}{state.global_step}")
+            mark_complete(checkpoint)
 
 
 class LiveLine(TrainerCallback):

@@ -1,61 +1,72 @@
 """Rolling checkpoints that are known to be whole, and the atomic publication of a finished model.
 
-A checkpoint counts only with its marker `complete.json`, written after every process has saved, which lists each file
-and its size. A kill while saving leaves a folder without a marker; it is passed over and removed.
+A checkpoint counts only with its marker `complete.json`, written after every process has saved and all of it is on
+disk, which lists each file and the SHA-256 of its content. A kill while saving leaves a folder without a marker, a
+power cut may leave files that are shorter or zero; both are passed over and removed.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from dynfocus.errors import UserError
+from dynfocus.files import flush, read_model, write_json
 
 MARKER = "complete.json"
 SETTINGS = "settings.json"
 PREFIX = "checkpoint-"
+READERS = 8
+"""Files whose content is hashed at once."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Whose checkpoints a work folder holds: the content of its `settings.json`."""
+
+    identity: str
+    layout: dict[str, int]
 
 
 def mark_complete(checkpoint: Path) -> None:
-    """Write the marker of a checkpoint that all processes have finished."""
-    sizes = {
-        str(file.relative_to(checkpoint)): file.stat().st_size
-        for file in sorted(checkpoint.rglob("*"))
-        if file.is_file() and file.name != MARKER
-    }
-    write_json(checkpoint / MARKER, sizes)
+    """Write the marker of a checkpoint that all processes have finished, once its files are on disk."""
+    flush(checkpoint)
+    write_json(checkpoint / MARKER, _contents(checkpoint), sort_keys=True)
 
 
 def is_complete(checkpoint: Path) -> bool:
-    """True if the marker exists and every file that it lists has its size."""
-    try:
-        sizes = json.loads((checkpoint / MARKER).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    """True if the marker exists and every file of the checkpoint has the content that it lists."""
+    if not _is_marked(checkpoint):
         return False
-    files = {checkpoint / name: size for name, size in sizes.items()}
-    return bool(files) and all(file.is_file() and file.stat().st_size == size for file, size in files.items())
+    try:
+        listed = read_model(dict[str, str], checkpoint / MARKER)
+    except UserError:
+        return False
+    return bool(listed) and listed.items() <= _contents(checkpoint).items()
 
 
 def newest_complete(work: Path) -> Path | None:
-    """The complete checkpoint of the latest step, or None."""
-    complete = [checkpoint for checkpoint in _checkpoints(work) if is_complete(checkpoint)]
-    return max(complete, key=_step, default=None)
+    """The marked checkpoint of the latest step, or None. Damaged ones are gone after `remove_incomplete`."""
+    return max(filter(_is_marked, _checkpoints(work)), key=_step, default=None)
 
 
 def remove_incomplete(work: Path) -> list[Path]:
-    """Delete the checkpoints that a kill left unfinished; returns them."""
+    """Delete the checkpoints that a kill left unfinished or that are damaged; returns them."""
     broken = [checkpoint for checkpoint in _checkpoints(work) if not is_complete(checkpoint)]
     for checkpoint in broken:
         shutil.rmtree(checkpoint)
     return broken
 
 
-def claim(work: Path, identity: Mapping[str, Any], layout: Mapping[str, Any]) -> bool:
+def claim(work: Path, identity: Mapping[str, Any], layout: Mapping[str, int]) -> bool:
     """Bind a work folder to the training that it belongs to.
 
     Args:
@@ -69,20 +80,19 @@ def claim(work: Path, identity: Mapping[str, Any], layout: Mapping[str, Any]) ->
     Raises:
         UserError: there are checkpoints of this training in another layout.
     """
-    mine = {"identity": digest(identity), "layout": dict(layout)}
+    mine = Claim(digest(identity), dict(layout))
     file = work / SETTINGS
-    found = json.loads(file.read_text()) if file.exists() else None
+    found = read_model(Claim, file, f"remove {work} to start again") if file.exists() else None
     removed = False
-    if found is not None and found["identity"] != mine["identity"]:
+    if found is not None and found.identity != mine.identity:
         removed = bool(_checkpoints(work))
         shutil.rmtree(work)
-    elif found is not None and found["layout"] != mine["layout"] and newest_complete(work) is not None:
+    elif found is not None and found.layout != mine.layout and newest_complete(work) is not None:
         raise UserError(
-            f"{work} holds checkpoints made with {_words(found['layout'])}, now asked for {_words(mine['layout'])}; "
+            f"{work} holds checkpoints made with {_words(found.layout)}, now asked for {_words(mine.layout)}; "
             "resume as before, or remove the folder to start again"
         )
-    work.mkdir(parents=True, exist_ok=True)
-    write_json(file, mine)
+    write_json(file, asdict(mine))
     return removed
 
 
@@ -98,18 +108,45 @@ def folder_state(folder: Path) -> dict[str, list[int]]:
 
 
 def publish(folder: Path, out: Path) -> None:
-    """Put a finished folder in place of `out` by renaming; both must lie on one file system."""
+    """Put a finished folder, flushed to disk, in place of `out`: renamed, or copied where `out` is on another disk."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    if out.exists():
-        shutil.rmtree(out)
-    os.replace(folder, out)
+    partial = out.with_name(f".{out.name}.partial")
+    _remove(partial)
+    flush(folder)
+    try:
+        os.replace(folder, partial)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.copytree(folder, partial)
+        flush(partial)
+        shutil.rmtree(folder)
+    _remove(out)
+    os.replace(partial, out)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON through a temporary file, so that the file is either old or new, never half."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
-    os.replace(temporary, path)
+def _remove(folder: Path) -> None:
+    """Remove a folder, or a link to one, if it is there."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
+
+
+def _contents(checkpoint: Path) -> dict[str, str]:
+    """SHA-256 of every file of a checkpoint but its marker."""
+    files = [file for file in sorted(checkpoint.rglob("*")) if file.is_file() and file != checkpoint / MARKER]
+    with ThreadPoolExecutor(READERS) as pool:
+        return dict(zip((str(file.relative_to(checkpoint)) for file in files), pool.map(_sha256, files), strict=True))
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _is_marked(checkpoint: Path) -> bool:
+    return (checkpoint / MARKER).is_file()
 
 
 def _checkpoints(work: Path) -> list[Path]:
@@ -120,5 +157,5 @@ def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix(PREFIX))
 
 
-def _words(layout: Mapping[str, Any]) -> str:
+def _words(layout: Mapping[str, int]) -> str:
     return ", ".join(f"{key} {value}" for key, value in layout.items())

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from dynfocus.config.checks import accumulation
 from dynfocus.config.schema import Stage
 from dynfocus.errors import UserError
 
@@ -26,21 +27,6 @@ class Plan:
     steps_per_epoch: int
     max_steps: int
     warmup_steps: int
-
-
-def accumulation(global_batch: int, world: int, micro_batch: int) -> int:
-    """Forward passes per process and optimizer step.
-
-    Raises:
-        UserError: the global batch is not a multiple of world × micro; names the nearest values that are valid.
-    """
-    share = world * micro_batch
-    if global_batch % share == 0:
-        return global_batch // share
-    raise UserError(
-        f"global_batch {global_batch} is not a multiple of {world} processes × micro_batch {micro_batch}; "
-        f"nearest valid: {_nearest_values(global_batch, world, micro_batch)}"
-    )
 
 
 def make_plan(stage: Stage, samples: int, world: int) -> Plan:
@@ -82,19 +68,3 @@ def deepspeed_config(stage: Stage, plan: Plan, device: str) -> dict[str, Any]:
         "bf16": {"enabled": stage.precision == "bf16"},
         "steps_per_print": 2**31 - 1,
     }
-
-
-def _nearest_values(global_batch: int, world: int, micro_batch: int) -> str:
-    share = world * micro_batch
-    batches = sorted({max(1, global_batch // share) * share, -(-global_batch // share) * share})
-    offers = [f"global_batch {' or '.join(map(str, batches))}"]
-    if global_batch % world == 0:
-        offers.append(f"micro_batch {_nearest_divisor(global_batch // world, micro_batch)}")
-    if global_batch % micro_batch == 0:
-        offers.append(f"{_nearest_divisor(global_batch // micro_batch, world)} processes")
-    return ", or ".join(offers)
-
-
-def _nearest_divisor(number: int, wanted: int) -> int:
-    divisors = [value for value in range(1, number + 1) if number % value == 0]
-    return min(divisors, key=lambda value: (abs(value - wanted), value))

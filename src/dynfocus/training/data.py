@@ -1,16 +1,17 @@
 """From records and cached features to batches of the network's forward inputs.
 
-The mixture of a stage is a list of `Entry`. Features come from one memory-mapped store per set; a medium that has none
-is counted as missing, and training refuses to start when a set falls below the declared coverage: no sample is ever
-replaced. The order of an epoch is fixed by seed and epoch, and it is the same for any split of the global batch.
+The mixture of a stage is a list of `Entry`. Features come from one memory-mapped store per set. A medium that has none
+is counted as missing, a sample whose answers are all cut off as unlabelled, and training refuses to start when a set
+falls below the declared coverage: no sample is ever replaced. The order of an epoch is fixed by seed and epoch, and it
+is the same for any split of the global batch.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +28,10 @@ from dynfocus.prompts import IGNORE, Template, Tokens, render, tokenize
 WINDOW = 50
 # Characters per token, for the length estimate that groups samples.
 CHARACTERS_PER_TOKEN = 4
+# The most that a tokenizer makes of a text: one token a byte, of a text that Unicode's normal form C may make three
+# times as long, and what it sets in front: its first token, a mark of the blank before the first word.
+TOKENS_PER_BYTE = 3
+FRONT_TOKENS = 2
 
 
 class Store(Protocol):
@@ -49,23 +54,36 @@ class Entry:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Samples of a set whose medium has features, of all its samples."""
+    """Samples of a set: those whose medium has features, all, and the ids of readable ones that hold no label."""
 
     readable: int
     total: int
+    unlabelled: tuple[str, ...] = ()
 
     @property
     def share(self) -> float:
-        return self.readable / self.total if self.total else 0.0
+        """Share of the samples that can be learned from."""
+        return (self.readable - len(self.unlabelled)) / self.total
+
+    def record(self) -> dict[str, Any]:
+        """The counts for `coverage.json`, and the unlabelled samples where there are any."""
+        counts: dict[str, Any] = {"readable": self.readable, "total": self.total}
+        return counts | ({"unlabelled": list(self.unlabelled)} if self.unlabelled else {})
 
 
 def load_mixture(set_names: Sequence[str], data_dir: Path, max_rounds: int) -> list[Entry]:
-    """Entries of all sets in the order given, long talks cut into records of at most `max_rounds` rounds."""
-    return [
-        Entry(name, record)
-        for name in set_names
-        for record in cut_rounds(load_records(name, data_dir / name), max_rounds)
-    ]
+    """Entries of all sets in the order given, long talks cut into records of at most `max_rounds` rounds.
+
+    Raises:
+        UserError: a set has no sample.
+    """
+    entries = []
+    for name in set_names:
+        found = [Entry(name, record) for record in cut_rounds(load_records(name, data_dir / name), max_rounds)]
+        if not found:
+            raise UserError(f"training set `{name}`: {data_dir / name} holds no sample; complete it, or leave it out")
+        entries += found
+    return entries
 
 
 def readable(
@@ -96,6 +114,38 @@ def readable(
                 "again, or lower min_coverage"
             )
     return kept, coverage
+
+
+def labelled(
+    samples: Samples, coverage: Mapping[str, Coverage], min_coverage: float
+) -> tuple[Samples, dict[str, Coverage]]:
+    """The samples that hold at least one label, and the coverage with the ids of the others.
+
+    A sample has none where its first answer lies behind `max_text_tokens`: its question is too long.
+
+    Raises:
+        UserError: with them a set's coverage is below `min_coverage`.
+    """
+    lost = {index for index in range(len(samples)) if not samples.has_label(index)}
+    found = {}
+    for name, share in coverage.items():
+        entries = (samples.entries[index] for index in sorted(lost))
+        ids = tuple(entry.record["id"] for entry in entries if entry.set_name == name)
+        found[name] = share = replace(share, unlabelled=ids)
+        if ids and share.share < min_coverage:
+            raise UserError(
+                f"training set `{name}`: {len(ids)} of {share.total} samples have no label within max_text_tokens "
+                f"{samples.max_tokens}, as their first answer is cut off: {shown(ids)}; coverage {share.share:.3f} is "
+                f"below min_coverage {min_coverage}; raise max_text_tokens, shorten these questions, or lower "
+                "min_coverage"
+            )
+    return samples.without(lost), found
+
+
+def shown(ids: Sequence[str], limit: int = 3) -> str:
+    """The first few ids of a list, and how many more there are."""
+    more = f" and {len(ids) - limit} more" if len(ids) > limit else ""
+    return f"{', '.join(ids[:limit])}{more}"
 
 
 class Samples(Dataset):
@@ -131,6 +181,23 @@ class Samples(Dataset):
             "media": None if path is None else (entry.set_name, path),
             "features": None if path is None else self.stores[entry.set_name].get(path),
         }
+
+    def has_label(self, index: int) -> bool:
+        """Whether a sample holds a label that a prediction can be held against: one behind the first token.
+
+        Only a sample with a long first question is tokenised for it.
+        """
+        rendered = render(self.entries[index].record, self.template, self.tokenizer.eos_token, self.seed)
+        start = rendered.answers[0][0]
+        most = FRONT_TOKENS + TOKENS_PER_BYTE * len(rendered.text[: start + 1].encode())
+        if start > 0 and most < self.max_tokens:
+            return True
+        return any(label != IGNORE for label in tokenize(rendered, self.tokenizer, self.max_tokens).labels[1:])
+
+    def without(self, lost: Collection[int]) -> Samples:
+        """These samples but those at the indices `lost`."""
+        entries = [entry for index, entry in enumerate(self.entries) if index not in lost]
+        return Samples(entries, self.stores, self.tokenizer, self.template, self.max_tokens, self.seed)
 
     def frames(self, index: int) -> int:
         """Number of frames T of a sample's medium; 0 for a text-only sample."""

@@ -21,14 +21,24 @@ from transformers import PrinterCallback, TrainingArguments, set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from dynfocus.config.schema import Config, Stage
-from dynfocus.errors import UserError
+from dynfocus.errors import UserError, one_line
 from dynfocus.machine.launch import barrier, is_main, join_processes
 from dynfocus.prompts import Template
 from dynfocus.training import checkpoints, memory
 from dynfocus.training.artefact import save_artefact
 from dynfocus.training.callbacks import CompleteMarker, LiveLine, TensorBoard
 from dynfocus.training.contract import MAX_GRADIENT_NORM, Plan, deepspeed_config, make_plan
-from dynfocus.training.data import Collator, Coverage, EpochSampler, Samples, Store, load_mixture, readable
+from dynfocus.training.data import (
+    Collator,
+    Coverage,
+    EpochSampler,
+    Samples,
+    Store,
+    labelled,
+    load_mixture,
+    readable,
+    shown,
+)
 from dynfocus.training.trainer import StageTrainer
 
 StageName = Literal["alignment", "instruction"]
@@ -161,7 +171,8 @@ def _samples(job: Job, processor: Any) -> tuple[Samples, dict[str, Coverage]]:
     entries = load_mixture(settings.datasets, job.data_dir, settings.max_rounds)
     entries, coverage = readable(entries, stores, settings.min_coverage)
     template = TEMPLATES[job.stage]
-    return Samples(entries, stores, processor.tokenizer, template, settings.max_text_tokens, job.seed), coverage
+    samples = Samples(entries, stores, processor.tokenizer, template, settings.max_text_tokens, job.seed)
+    return labelled(samples, coverage, settings.min_coverage)
 
 
 def _prepare_work(job: Job, samples: Samples, plan: Plan) -> None:
@@ -178,7 +189,8 @@ def _prepare_work(job: Job, samples: Samples, plan: Plan) -> None:
         layout = {"processes": plan.world, "zero_stage": job.settings.zero_stage}
         if checkpoints.claim(job.work, identity, layout):
             print(f"{job.title}: {job.work} belonged to other settings or data; starting at step 0", file=sys.stderr)
-        checkpoints.remove_incomplete(job.work)
+        for broken in checkpoints.remove_incomplete(job.work):
+            print(f"{job.title}: {broken} is not whole; removed", file=sys.stderr)
     barrier()
 
 
@@ -243,6 +255,12 @@ def _announce(job: Job, plan: Plan, samples: Samples, coverage: Mapping[str, Cov
     for name, share in coverage.items():
         if share.readable < share.total:
             print(f"{job.title}: {name} {share.readable} of {share.total} samples readable", file=sys.stderr)
+        if share.unlabelled:
+            print(
+                f"{job.title}: {name} {len(share.unlabelled)} of {share.total} samples left out, their answers are cut "
+                f"off: {one_line(shown(share.unlabelled))}",
+                file=sys.stderr,
+            )
     start = "" if newest is None else f", resuming from {newest.name}"
     print(
         f"{job.title}: {len(samples)} samples, {plan.max_steps} steps of {plan.global_batch} = "
