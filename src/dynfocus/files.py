@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import math
@@ -320,3 +321,9 @@ def _lower(text: str) -> str:
 def _encode(value: Any) -> None:
     """Raise UnicodeEncodeError where a text in `value` cannot be written as UTF-8."""
     json.dumps(value, ensure_ascii=False, default=str).encode()
+
+
+def hash_of(value: Any) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of a JSON value, independent of key order."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]

@@ -88,9 +88,12 @@ def imgsp_v1(record: Record, end: str, seed: int = 0) -> Rendered:
     return Rendered(text, tuple(answers), tuple(prompts))
 
 
-def evaluation_prompt(question: str) -> str:
-    """Evaluation (`vicuna_v1`): the system sentence and one open round; no blank at its end."""
-    return f"{SYSTEM} USER: {IMAGE_TOKEN}\n{question} ASSISTANT:"
+def evaluation_prompt(question: str, visual: bool = True) -> str:
+    """Evaluation (`vicuna_v1`): the system sentence and one open round; no blank at its end.
+
+    A question that holds the media word loses it, as in training; without `visual` there is no medium.
+    """
+    return f"{SYSTEM} USER: {f'{IMAGE_TOKEN}{chr(10)}' if visual else ''}{_bare(question)} ASSISTANT:"
 
 
 def encoder_prompt(question: str) -> str:

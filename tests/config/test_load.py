@@ -128,7 +128,7 @@ def test_unknown_key_names_file_path_and_nearest_key(profile, text, path, near):
         ("alignment: {learning_rate: fast}\n", "alignment.learning_rate", "'fast'"),
         ("seeds: 3\n", "seeds", "3"),
         ("network: {clustering: dbscan}\n", "network.clustering", "'dbscan'"),
-        ("alignment: {datasets: [webvid]}\n", "alignment.datasets.0", "'webvid'"),
+        ("alignment: {datasets: [webvid]}\n", "alignment.datasets.0", "webvid; the nearest one is webvid_qa"),
         ("network: 5\n", "network", "5"),
         ("video: {max_frames: 10, capped_frames: 20}\n", "video", "capped_frames"),
     ],

@@ -192,6 +192,8 @@ def mlvu_test(folder: Path) -> None:
         folder / "test_answer.json",
         [{"question_id": "AR_1", "answer": "F"}, {"question_id": "AR_0", "answer": "Fraud"}],
     )
+    for number in range(2):
+        touch(folder / "video" / f"AR_{number}.mp4")
 
 
 def videohallucer(folder: Path, pairs: int = 2) -> None:
@@ -213,6 +215,38 @@ def videohallucer(folder: Path, pairs: int = 2) -> None:
         write(folder / category / f"{category}.json", entries)
 
 
+def scienceqa_test(folder: Path) -> None:
+    """A problem with an image, one with a hint alone, and one with neither; one of the training split."""
+    problem = {
+        "question": "Which is round?",
+        "choices": ["cube", "ball"],
+        "answer": 1,
+        "hint": "",
+        "image": "image.png",
+        "subject": "natural science",
+        "grade": "grade4",
+        "split": "test",
+    }
+    told = {"image": None, "hint": "Balls are round.", "choices": ["cube", "ball", "cone"], "grade": "grade9"}
+    problems = {"4": problem, "5": problem | told, "6": problem | {"image": None, "answer": 0}, "7": problem}
+    write(folder / "problems.json", problems)
+    write(folder / "pid_splits.json", {"train": ["7"], "test": ["4", "5", "6"]})
+    touch(folder / "images/test/4/image.png")
+
+
+def nextqa_test(folder: Path) -> None:
+    """Two questions on a video in the official layout."""
+    header = "video,frame_count,width,height,question,answer,qid,type,a0,a1,a2,a3,a4"
+    rows = (
+        "11,300,640,480,why did he jump,4,6,CW,run,sit,fly,swim,catch it",
+        "11,300,640,480,what then,0,7,TP,a,b,c,d,e",
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "test.csv").write_text("\r\n".join((header, *rows)) + "\r\n")
+    write(folder / "map_vid_vidorID.json", {"11": "0101/2909"})
+    touch(folder / "NExTVideo/0101/2909.mp4")
+
+
 MAKERS = {
     "msvd_qa": msvd_qa,
     "msrvtt_qa": msvd_qa,
@@ -223,6 +257,8 @@ MAKERS = {
     "mlvu": mlvu,
     "mlvu_test": mlvu_test,
     "videohallucer": videohallucer,
+    "scienceqa_test": scienceqa_test,
+    "nextqa_test": nextqa_test,
 }
 
 

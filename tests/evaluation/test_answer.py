@@ -37,7 +37,7 @@ def data_dir(tmp_path):
 
 @pytest.fixture
 def questions(data_dir):
-    return [question for adapter in BENCHMARKS.values() for question in load_questions(adapter, data_dir)]
+    return [question for name in BENCHMARKS for question in load_questions(benchmark(name), data_dir)]
 
 
 def reply_of(question):

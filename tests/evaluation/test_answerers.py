@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from dataclasses import replace
 
-import av
-import numpy as np
 import official_files
 import pytest
 import torch
 import toy_models
+from films import film
+from PIL import Image
 from scripted import make_config
 
 from dynfocus.config.schema import Network
 from dynfocus.errors import UserError
-from dynfocus.evaluation.answer import answer_shard
+from dynfocus.evaluation.answer import Request, answer_shard
 from dynfocus.evaluation.answerers import load_answerer
 from dynfocus.evaluation.answerers.decoding import close_calls
 from dynfocus.evaluation.answerers.foreign import fetch
+from dynfocus.evaluation.benchmarks import benchmark, load_questions
 from dynfocus.evaluation.lines import read_lines
 from dynfocus.network import DynFocusConfig
-
-
-def film(file: Path, frames: int = 12) -> None:
-    """A short mp4 whose frames differ."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(file), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=4)
-        stream.width = stream.height = 32
-        stream.pix_fmt = "yuv420p"
-        for number in range(frames):
-            picture = np.full((32, 32, 3), 20 * number, dtype=np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
 
 
 def run(tmp_path, benchmarks, model, num_shards=1, name="out", network=None, **settings):
@@ -123,6 +111,50 @@ def test_a_blind_model_answers_without_looking(tmp_path):
     toy_models.features(tmp_path / "features/video_mme", {"data/video000000.mp4": 9})
     assert replies(run(tmp_path, ["video_mme"], "model", name="nine")) == first
     assert all(first.values())
+
+
+def test_text_alone_and_images_are_answered_beside_videos(tmp_path):
+    toy_models.own_model(tmp_path / "model")
+    official_files.scienceqa_test(tmp_path / "data/scienceqa_test")
+    official_files.video_mme(tmp_path / "data/video_mme", videos=1)
+    toy_models.features(tmp_path / "features/scienceqa_test", {"images/test/4/image.png": 1})
+    toy_models.features(tmp_path / "features/video_mme", {"data/video000000.mp4": 4})
+    names = ["scienceqa_test", "video_mme"]
+    together = run(tmp_path, names, "model", name="four", batch_size=4)
+    alone = run(tmp_path, names, "model", 3, name="one", batch_size=1)
+    assert replies(together) == replies(alone) and len(together) == 6
+    assert {key[1]: row["video"] for key, row in together.items() if key[0] == "scienceqa_test"} == {
+        "4": "images/test/4/image.png",
+        "5": None,
+        "6": None,
+    }
+    assert all(row["status"] == "ok" and row["reply"] for row in together.values())
+
+
+def test_a_sample_asks_its_questions_alone(own):
+    rows = run(own, ["video_mme"], "model", name="sample", limit=4)
+    assert len(rows) == 4 and rows == {key: run(own, ["video_mme"], "model", name="whole")[key] for key in rows}
+
+
+def test_media_words_in_a_question_are_no_media(own, tmp_path):
+    """In training they are taken out; here they would ask for a video that is not there."""
+    config = make_config(max_new_tokens=4).model_copy(update={"network": Network(**toy_models.NETWORK)})
+    answerer = load_answerer(config, own / "model", own / "data", own / "features", 0)
+    question, *_ = load_questions(benchmark("msvd_qa"), own / "data")
+    odd = replace(question, text=f"<image>\n{question.text}", encoder_prompt=f"{question.encoder_prompt} <image>")
+    video = answerer.load(question)
+    assert answerer.answer([Request(odd, video)]) == answerer.answer([Request(question, video)])
+
+
+@pytest.mark.parametrize("kind", ["video_llava", "llava_next_video"])
+def test_a_model_of_another_family_answers_images_and_text_alone(kind, tmp_path):
+    getattr(toy_models, kind)(tmp_path / "published")
+    fetch(str(tmp_path / "published"), tmp_path / "model")
+    official_files.scienceqa_test(tmp_path / "data/scienceqa_test")
+    Image.new("RGB", (32, 32)).save(tmp_path / "data/scienceqa_test/images/test/4/image.png")
+    rows = run(tmp_path, ["scienceqa_test"], "model", batch_size=3)
+    assert all(row["status"] == "ok" and row["reply"] for row in rows.values()) and len(rows) == 3
+    assert replies(run(tmp_path, ["scienceqa_test"], "model", name="alone", batch_size=1)) == replies(rows)
 
 
 @pytest.mark.parametrize("kind", ["video_llava", "llava_next_video"])

@@ -7,8 +7,17 @@ import json
 import official_files
 import pytest
 
+from dynfocus.config.schema import Evaluation
 from dynfocus.errors import UserError
-from dynfocus.evaluation.benchmarks import BENCHMARKS, benchmark, load_questions
+from dynfocus.evaluation.benchmarks import (
+    BENCHMARKS,
+    Selection,
+    benchmark,
+    load_questions,
+    require_some_video,
+    sampled,
+    selection,
+)
 
 NAMES = tuple(BENCHMARKS)
 
@@ -30,8 +39,8 @@ def test_every_question_is_complete(name, data_dir):
         assert question.benchmark == name
         assert question.encoder_prompt and question.encoder_prompt in question.text
         assert question.options is None or question.gold in "ABCDEF"[: len(question.options)]
-        assert not question.video.startswith("/")
-        if name != "mlvu_test":
+        assert question.video is None or not question.video.startswith("/")
+        if question.video is not None:
             assert (data_dir / adapter.data_set / question.video).is_file()
 
 
@@ -56,6 +65,98 @@ def test_msvd_single_file_layout(tmp_path):
     official_files.touch(folder / "video" / "vid1.mp4")
     (question,) = questions_of("msvd_qa", tmp_path).values()
     assert (question.question_id, question.video, question.gold) == ("7", "video/vid1.mp4", "man")
+
+
+COPIES = [
+    ("msrvtt_qa", "test_q", {"video_name": "video7010.mp4"}, "videos/all/video7010.mp4"),
+    ("msrvtt_qa", "test_qa", {"video_id": 7010, "id": 4}, "videos/all/video7010.mp4"),
+    ("msrvtt_qa", "msrvtt_qa", {"video_name": "video7010"}, "videos/video7010.mkv"),
+    ("msrvtt_qa", "test", {"video": "video7010.mp4", "question_id": 9}, "all/video7010.mp4"),
+    ("msvd_qa", "test_qa", {"video_id": 1451, "id": 0}, "video/vid1451.avi"),
+    ("msvd_qa", "test_qa", {"video_id": "vid1451", "id": 0}, "videos/rw9h_574HxE_229_236.avi"),
+    ("msvd_qa", "msvd_qa", {"video_name": "rw9h_574HxE_229_236.avi"}, "videos/rw9h_574HxE_229_236.mp4"),
+    ("activitynet_qa", "test_q", {"video_name": "v_1QIUV7WYKXg"}, "all_test/v_1QIUV7WYKXg.mp4"),
+    ("activitynet_qa", "test_qa", {"video_id": "1QIUV7WYKXg", "id": "v_1QIUV7WYKXg_3"}, "videos/1QIUV7WYKXg.webm"),
+    ("activitynet_qa", "test_q", {"video_name": "v_bcdefghij"}, "all_test/v_v_bcdefghij.mp4"),
+]
+
+
+@pytest.mark.parametrize(("name", "file", "named", "video"), COPIES)
+def test_public_copies_name_videos_in_their_own_ways(tmp_path, name, file, named, video):
+    folder = tmp_path / name
+    row = {"question": "what is done", "answer": "run"} | named
+    if file == "test_q":
+        official_files.write(folder / "test_q.json", [row | {"question_id": "a"}])
+        official_files.write(folder / "test_a.json", [{"question_id": "a", "answer": "run", "type": None}])
+    else:
+        official_files.write(
+            folder / f"{file}.json", [row, row | {"id": "other", "question_id": "other"}][: 1 + ("id" in row)]
+        )
+    official_files.touch(folder / video)
+    if name == "msvd_qa":
+        (folder / "youtube_mapping.txt").write_text("-4wsuPCjDBc_5_15 vid1\nrw9h_574HxE_229_236 vid1451\n")
+    found = questions_of(name, tmp_path)
+    assert {question.video for question in found.values()} == {video}
+
+
+def test_rows_without_an_id_are_numbered_by_their_video(tmp_path):
+    rows = [{"video_name": f"clip{n % 2}", "question": "what", "answer": "x"} for n in range(4)]
+    official_files.write(tmp_path / "msvd_qa/msvd_qa.json", rows)
+    assert list(questions_of("msvd_qa", tmp_path)) == ["clip0_0", "clip1_0", "clip0_1", "clip1_1"]
+
+
+def parquet_of(file, rows):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+
+
+def test_the_folders_of_lmms_eval_are_read_as_they_lie_on_disk(tmp_path):
+    """Each set's cache folder with its parquet linked into it, as docs/benchmarks/LAYOUT.md says."""
+    shard = "test-00000-of-00001.parquet"
+    parquet_of(tmp_path / f"video_mme/{shard}", [official_files.VIDEO_MME_ROW])
+    official_files.touch(tmp_path / "video_mme/data/aaaaaaaaaaa.MP4")
+    row = {"video_name": "1QIUV7WYKXg", "question_id": "q", "question": "is it day", "answer": "yes", "type": "3"}
+    parquet_of(tmp_path / f"activitynet_qa/data/{shard}", [row])
+    official_files.touch(tmp_path / "activitynet_qa/all_test/v_1QIUV7WYKXg.webm")
+    flat = {"video_path": "Cm73ma6Ibcs.mp4", "question": "What?", "options": ["red", "blue"], "answer": "B"}
+    parquet_of(tmp_path / "lvbench/data/train-00000-of-00001.parquet", [flat, flat])
+    official_files.touch(tmp_path / "lvbench/Cm73ma6Ibcs.mp4")
+    answers = dict.fromkeys(("a0", "a1", "a2", "a3", "a4"), "x")
+    parquet_of(
+        tmp_path / f"nextqa_test/MC/{shard}",
+        [{"video": 11, "question": "why", "answer": 4, "qid": 6, "type": "CW", **answers}],
+    )
+    official_files.touch(tmp_path / "nextqa_test/NExTVideo/11.mp4")
+    for name, video in (
+        ("video_mme", "data/aaaaaaaaaaa.MP4"),
+        ("activitynet_qa", "all_test/v_1QIUV7WYKXg.webm"),
+        ("lvbench", "Cm73ma6Ibcs.mp4"),
+        ("nextqa_test", "NExTVideo/11.mp4"),
+    ):
+        assert {question.video for question in questions_of(name, tmp_path).values()} == {video}
+    assert questions_of("activitynet_qa", tmp_path)["q"].groups["type"] == ("yes/no",)
+    assert questions_of("lvbench", tmp_path)["1"].options == ("red", "blue")
+    assert questions_of("nextqa_test", tmp_path)["11_6"].gold == "E"
+
+
+def test_vcg_bench_of_the_hub_equals_the_files(tmp_path):
+    folder = tmp_path / "files/vcg_bench"
+    official_files.vcg_bench(folder)
+    for part in ("generic", "temporal", "consistency"):
+        rows = []
+        for row in json.loads((folder / f"{part}_qa.json").read_text()):
+            common = {"video_name": row["video_name"], "answer": row["A"]}
+            if part == "consistency":
+                rows.append(common | {"question": "None", "question_1": row["Q1"], "question_2": "None"})
+                rows.append(common | {"question": "None", "question_1": "None", "question_2": row["Q2"]})
+            else:
+                rows.append(common | {"question": row["Q"], "question_1": "None", "question_2": "None"})
+        parquet_of(tmp_path / f"hub/vcg_bench/{part.capitalize()}/test-00000-of-00001.parquet", rows)
+    files, hub = questions_of("vcg_bench", tmp_path / "files"), questions_of("vcg_bench", tmp_path / "hub")
+    assert files == hub
 
 
 def test_a_video_that_is_not_there_keeps_its_official_path(data_dir):
@@ -217,6 +318,61 @@ def test_an_empty_folder_is_a_user_error(name, tmp_path):
         questions_of(name, tmp_path)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_set_without_any_video_says_where_it_looked(name, data_dir):
+    adapter = benchmark(name)
+    questions = load_questions(adapter, data_dir)
+    require_some_video(adapter, questions, data_dir / adapter.data_set)
+    with pytest.raises(UserError, match="is there, for example") as caught:
+        require_some_video(adapter, questions, data_dir / "elsewhere")
+    assert all(str(data_dir / "elsewhere" / folder) in str(caught.value) for folder in adapter.video_folders)
+
+
+SAMPLED = [("videohallucer", 5, 10), ("vcg_bench", 3, 4), ("mlvu", 9, 9), ("video_mme", 4, 4), ("scienceqa_test", 2, 2)]
+
+
+@pytest.mark.parametrize(("name", "limit", "questions"), SAMPLED)
+def test_a_sample_has_whole_units_of_every_label_that_is_averaged_over(name, limit, questions, data_dir):
+    adapter, folder = benchmark(name), data_dir / benchmark(name).data_set
+    every = adapter.load(folder)
+    chosen = sampled(adapter, every, limit, seed=0)
+    assert len({adapter.unit_of(question) for question in chosen}) == limit and len(chosen) == questions
+    assert chosen == [question for question in every if question in chosen], "in the order of the file"
+    if adapter.averaged_over:
+        labels = {question.groups[adapter.averaged_over][0] for question in every}
+        assert {question.groups[adapter.averaged_over][0] for question in chosen} == labels
+
+
+def test_a_greater_sample_adds_to_a_smaller_one_and_another_seed_gives_another(tmp_path):
+    official_files.video_mme(tmp_path / "video_mme", videos=30)
+    adapter = benchmark("video_mme")
+    every = adapter.load(tmp_path / "video_mme")
+    ids = [{q.question_id for q in sampled(adapter, every, limit, seed)} for limit, seed in ((9, 0), (20, 0), (9, 1))]
+    assert ids[0] < ids[1] and ids[0] != ids[2]
+    assert sampled(adapter, every[::-1], 9, 0) == sampled(adapter, every, 9, 0)[::-1], "whatever the order of the rows"
+
+
+def test_a_sample_is_named_in_the_record_unless_it_is_all(data_dir):
+    adapter = benchmark("videohallucer")
+    assert selection(adapter, data_dir, Evaluation(limit=4, limit_seed=7)) == Selection(4, 10, 7)
+    assert selection(adapter, data_dir, Evaluation(limit=10)) is None
+    assert selection(adapter, data_dir, Evaluation()) is None
+
+
+def test_scienceqa_prompt_has_the_hint_as_context_and_no_image_means_text_alone(data_dir):
+    questions = questions_of("scienceqa_test", data_dir)
+    line = "Answer with the option's letter from the given choices directly."
+    assert questions["4"].text == f"Which is round?\nA. cube\nB. ball\n{line}"
+    assert questions["5"].text == f"Context: Balls are round.\nWhich is round?\nA. cube\nB. ball\nC. cone\n{line}"
+    assert (questions["4"].video, questions["5"].video) == ("images/test/4/image.png", None)
+
+
+def test_nextqa_reads_the_map_where_it_is_there(data_dir):
+    question = questions_of("nextqa_test", data_dir)["11_6"]
+    assert (question.video, question.gold) == ("NExTVideo/0101/2909.mp4", "E")
+    assert question.text.split("\n")[:2] == ["why did he jump", "A. run"]
+
+
 def test_a_repeated_question_id_is_refused(data_dir):
     path = data_dir / "video_mme/test.jsonl"
     path.write_text(path.read_text() + path.read_text().splitlines()[0] + "\n")
@@ -225,5 +381,5 @@ def test_a_repeated_question_id_is_refused(data_dir):
 
 
 def test_an_unknown_benchmark_names_the_nearest():
-    with pytest.raises(UserError, match="did you mean video_mme"):
+    with pytest.raises(UserError, match="no benchmark is named videomme; the nearest one is video_mme"):
         benchmark("videomme")

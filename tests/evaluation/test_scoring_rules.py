@@ -65,6 +65,12 @@ def test_video_mme_overall_is_weighted_by_questions_and_not_by_duration(tmp_path
     assert durations["long"]["accuracy"]["n"] == 1
 
 
+def test_video_mme_a_model_that_writes_answer_colon_is_right_by_the_latest_official_revision(tmp_path):
+    record = scored("video_mme", video_mme_with(tmp_path, "ABCD"), lambda q: f"Answer: {q.gold}")
+    assert value(record, "accuracy") == value(record, "accuracy_official") == 100.0
+    assert value(record, "accuracy_official_2024_06_18") == 25.0
+
+
 def test_video_mme_official_reading_differs_from_ours_on_a_lead_in(tmp_path):
     record = scored("video_mme", video_mme_with(tmp_path, "C"), lambda q: "Best answer: C")
     assert (value(record, "accuracy"), value(record, "accuracy_official")) == (100.0, 0.0)
@@ -82,15 +88,24 @@ def test_lvbench_counts_a_question_once_under_each_label_and_once_overall(tmp_pa
     assert labels == {"reasoning": 100.0, "entity recognition": 50.0, "summarization": 0.0}
 
 
-def test_lvbench_official_wants_the_bare_letter_and_leaves_out_what_has_no_reply(tmp_path):
+def test_lvbench_official_wants_the_bare_letter_and_counts_an_empty_reply_as_wrong(tmp_path):
     official_files.lvbench(tmp_path)
     replies = {"1": "A", "2": "The answer is B.", "3": "", "4": "(D) White"}
     record = scored("lvbench", tmp_path, lambda q: replies[q.question_id])
-    # ours: A, B, -, D = 3 of 4; official: A right, sentence wrong, empty left out, bracketed wrong = 1 of 3;
-    # after the cleaning helper: A right, "T" wrong, left out, D right = 2 of 3
+    # ours: A, B, -, D = 3 of 4; official: the bare letter alone is right = 1 of 4;
+    # after the cleaning helper: A right, "T" and "" wrong, D right = 2 of 4
     assert value(record, "accuracy") == pytest.approx(75.0)
+    assert value(record, "accuracy_official") == pytest.approx(25.0)
+    assert value(record, "accuracy_official_polished") == pytest.approx(50.0)
+
+
+def test_lvbench_official_leaves_out_what_was_not_asked(run_scores, tmp_path):
+    folder = tmp_path / "lvbench"
+    official_files.lvbench(folder)
+    broken = {"videos/bbbbbbbbbbb.mp4": "missing_video"}
+    record = run_scores("lvbench", folder, lambda q: "A" if q.question_id == "1" else "", broken=broken)
     assert value(record, "accuracy_official") == pytest.approx(100 / 3)
-    assert value(record, "accuracy_official_polished") == pytest.approx(200 / 3)
+    assert record["metrics"]["accuracy_official"]["n"] == 3
 
 
 # MLVU
@@ -189,6 +204,27 @@ def test_mlvu_test_without_answers_has_no_score_and_is_counted_as_withheld(tmp_p
     record = scored("mlvu_test", tmp_path, lambda q: "A")
     assert value(record, "m_avg") is None and record["failures"]["withheld"] == 2
     assert (record["coverage"]["worst"]["m_avg"], record["coverage"]["best"]["m_avg"]) == (0.0, 100.0)
+
+
+# ScienceQA and NExT-QA
+
+
+def test_scienceqa_official_takes_a_letter_or_one_statement_and_ours_reads_more(tmp_path):
+    official_files.scienceqa_test(tmp_path)
+    replies = {"4": "The answer is B.", "5": "(B)", "6": "E"}
+    record = scored("scienceqa_test", tmp_path, lambda q: replies[q.question_id])
+    assert value(record, "accuracy") == pytest.approx(200 / 3)
+    assert value(record, "accuracy_official") == pytest.approx(100 / 3)
+    contexts = {name: group["accuracy"]["n"] for name, group in record["groups"]["context"].items()}
+    assert contexts == {"image": 1, "text": 1, "none": 1}
+    assert set(record["groups"]["grade"]) == {"1-6", "7-12"}
+
+
+def test_nextqa_has_one_accuracy_by_type_and_kind(tmp_path):
+    official_files.nextqa_test(tmp_path)
+    record = scored("nextqa_test", tmp_path, lambda q: "E. catch it")
+    assert set(record["metrics"]) == {"accuracy"} and value(record, "accuracy") == 50.0
+    assert set(record["groups"]["type"]) == {"CW", "TN"} and set(record["groups"]["kind"]) == {"causal", "temporal"}
 
 
 # VideoHallucer

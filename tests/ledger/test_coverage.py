@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dynfocus.config.schema import Evaluation
 from dynfocus.errors import UserError
-from dynfocus.ledger.coverage import inspect, require, summary, write_report
+from dynfocus.ledger.coverage import inspect, media_of_set, require, summary, write_report
 
 
 def film(path: Path, frames: int = 12, sound_only: bool = False) -> Path:
@@ -88,3 +89,24 @@ def test_a_set_below_the_limit_is_refused_with_its_failures(videos, tmp_path):
     ) as error:
         require(file, 0.9)
     assert "\n" not in str(error.value)
+
+
+def test_a_set_of_which_all_media_are_missing_says_which_folders_were_searched(tmp_path):
+    rows = [{"video_name": "clip", "question": "what?", "answer": "x"}]
+    (tmp_path / "msrvtt_qa.json").write_text(json.dumps(rows))
+    report = inspect("msrvtt_qa", tmp_path, threads=1)
+    assert report.searched[:2] == [str(tmp_path / "videos"), str(tmp_path / "videos/all")]
+    assert f"; searched {tmp_path / 'videos'}, {tmp_path / 'videos/all'}, " in summary(report)
+    write_report(report, tmp_path / "report.json")
+    with pytest.raises(UserError, match=r"0 of 1 media are readable \(1 missing; searched .*videos/all, .*\), below"):
+        require(tmp_path / "report.json", 0.5)
+    film(tmp_path / "videos/all/clip.mp4")
+    assert inspect("msrvtt_qa", tmp_path, threads=1).searched == []
+
+
+def test_media_of_a_sample_are_those_of_its_questions(tmp_path):
+    rows = [{"video_name": f"clip{number}", "question": "what?", "answer": "x"} for number in range(9)]
+    (tmp_path / "msvd_qa.json").write_text(json.dumps(rows))
+    every = media_of_set("msvd_qa", tmp_path)
+    few = media_of_set("msvd_qa", tmp_path, Evaluation(limit=3))
+    assert len(every) == 9 and len(few) == 3 and set(few) < set(every)

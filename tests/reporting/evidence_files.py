@@ -10,10 +10,10 @@ import numpy as np
 from score_files import score_record
 
 from dynfocus.config import load_config
+from dynfocus.files import hash_of
 from dynfocus.reporting.evidence import Evidence, Questions, Series
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import content_hash, manifest_path
-from dynfocus.steps.settings import hash_of
 from dynfocus.steps.table import answers_of
 
 FILMS, PER_FILM = 40, 5

@@ -138,3 +138,15 @@ def test_a_score_of_replies_that_mostly_name_no_option_is_marked(scores, unparse
     record["failures"]["unparsed"] = unparsed
     notes = " ".join(table_5(scores([record])).notes)
     assert (f"kmeans on lvbench, seed 0: {unparsed} of 40 replies name no option" in notes) == said
+
+
+def test_a_sample_and_subtitles_are_marked_in_the_cell_in_the_notes_and_in_the_coverage(scores):
+    record = score_record("lvbench", "dynfocus", 0, {"accuracy": 40.0})
+    part = {"sample": {"asked": 40, "of": 1549, "seed": 7}, "subtitles": True}
+    results = Results(scores([record | part]), (0,))
+    said = "a sample of 40 of 1,549 (seed 7), with subtitles"
+    table = paper_table("table_5", "Clustering", results, PAPER, heads=("Clustering",))
+    assert cell(table, "DPC-KNN", "LV-Bench Acc").coverage == f"40 of 40; {said}"
+    assert f"lvbench: {said}." in table.notes
+    (row,) = coverage_table("table_5", results, ["dynfocus"], ["lvbench"]).rows
+    assert row.cells == [f"40 of 40; {said}; 1 unparsed"]

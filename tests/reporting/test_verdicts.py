@@ -28,6 +28,13 @@ def test_value_against_the_interval_60_plus_minus_2(paper, verdict):
     assert judge_value(paper, measured(60.0, 2.0), "") == verdict
 
 
+def test_a_sample_is_never_held_against_the_paper(repository):
+    config = load_config([repository / "config" / "paper.yaml"])
+    assert scale_obstacle(config) == ""
+    few = config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"limit": 50})})
+    assert scale_obstacle(few) == "a sample of 50 questions of each benchmark"
+
+
 def test_small_scale_never_judges_values():
     assert judge_value(60.0, measured(60.0, 2.0), "generated films") == Verdict.OTHER_SCALE
 

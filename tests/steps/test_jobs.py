@@ -8,8 +8,9 @@ import yaml
 from dynfocus.config.experiments import load_experiments
 from dynfocus.config.load import load_config
 from dynfocus.errors import UserError
+from dynfocus.files import hash_of
 from dynfocus.steps.jobs import Jobs
-from dynfocus.steps.settings import SLICES, alignment_key, hash_of, settings_of
+from dynfocus.steps.settings import SLICES, alignment_key, settings_of
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +178,7 @@ def test_blind_starts_from_the_backbones(paper_jobs):
         (
             {"a": {"title": "A"}},
             {"t": {"title": "T", "notebook": "n.ipynb", "benchmarks": ["msvd"]}},
-            ["items.t.benchmarks.0", "'msvd'"],
+            ["items.t.benchmarks.0", "msvd; the nearest one is msvd_qa"],
         ),
         ({"a": {"title": "A"}, "b": {"title": "B", "weights": "a", "alignment": {"epochs": 2}}}, {}, ["runs.b"]),
         (

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dynfocus.config.names import TRAINING_SETS
 from dynfocus.datasets import (
-    TRAINING_SETS,
     cut_rounds,
     load_records,
     locate,
@@ -68,8 +68,9 @@ def videochatgpt(folder):
 
 def scienceqa(folder):
     problem = {"question": "Which?", "choices": ["cube", "ball"], "answer": 1, "image": "image.png", "split": "train"}
-    write_json(folder / "problems.json", {"4": problem, "5": problem | {"image": None}, "6": problem})
-    write_json(folder / "pid_splits.json", {"train": ["4", "5"], "test": ["6"]})
+    hinted = {"8": problem | {"hint": "Balls roll. "}, "9": problem | {"hint": None, "image": None}}
+    write_json(folder / "problems.json", {"4": problem, "5": problem | {"image": None}, "6": problem} | hinted)
+    write_json(folder / "pid_splits.json", {"train": ["4", "5", "8", "9"], "test": ["6"]})
 
 
 def clevrer(folder):
@@ -162,10 +163,17 @@ def test_videochatgpt_alternates_the_side_of_the_video_and_reads_the_converted_f
 
 
 def test_scienceqa_reads_the_train_split_with_and_without_image(read):
-    shown, text = read("scienceqa")
+    shown, text, *_ = read("scienceqa")
     assert shown["image"] == "images/train/4/image.png"
     assert rounds(shown) == [("<image> Which? There are several options:\nA. cube\nB. ball", "The answer is B.")]
     assert modality(text) == "text"
+
+
+def test_scienceqa_has_its_hint_as_context_in_front_of_the_question(read):
+    *_, hinted, bare = read("scienceqa")
+    question = "Which? There are several options:\nA. cube\nB. ball"
+    assert rounds(hinted)[0][0] == f"<image> Context: Balls roll.\n{question}"
+    assert rounds(bare)[0][0] == question
 
 
 def test_clevrer_names_every_right_option_and_finds_its_thousand(read):
@@ -191,17 +199,17 @@ def test_videochat2_rows_are_read_for_the_sets_that_it_carries(tmp_path, name, f
 @pytest.mark.parametrize(
     "name, file, broken, message",
     [
-        ("llava_cc3m", "chat.json", [{"id": "1", "conversations": CHAT}], "chat.json, row 0: field `image` is"),
+        ("llava_cc3m", "chat.json", [{"id": "1", "conversations": CHAT}], "chat.json, row 1: field `image` is"),
         (
             "llava_cc3m",
             "chat.json",
             [{"id": "1", "image": "a.jpg", "conversations": CHAT[:1]}],
             "`conversations` must alternate human and gpt, found human",
         ),
-        ("videochatgpt", "VideoInstruct100K.json", [{"q": "?", "video_id": "v"}], "row 0: field `a` is missing"),
+        ("videochatgpt", "VideoInstruct100K.json", [{"q": "?", "video_id": "v"}], "row 1: field `a` is missing"),
         ("webvid_qa", "train.json", [{"video": "a.mp4", "QA": [{"q": 1, "a": "b"}]}], "field `q` is int, not str"),
         ("webvid_qa", "train.json", {"video": "a.mp4"}, "expected a list of rows, found dict"),
-        ("clevrer", "train.json", [{"scene_index": 0, "video_filename": "v"}], "row 0: field `questions` is missing"),
+        ("clevrer", "train.json", [{"scene_index": 0, "video_filename": "v"}], "row 1: field `questions` is missing"),
     ],
 )
 def test_a_bad_row_is_named_by_file_row_and_field(tmp_path, name, file, broken, message):
@@ -211,15 +219,15 @@ def test_a_bad_row_is_named_by_file_row_and_field(tmp_path, name, file, broken, 
 
 
 def test_a_missing_or_truncated_file_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"annotation file missing: .*chat\.json"):
+    with pytest.raises(UserError, match=r"chat\.json: annotation file not found"):
         load_records("llava_cc3m", tmp_path)
     (tmp_path / "chat.json").write_text('[{"id": ')
-    with pytest.raises(UserError, match=r"chat\.json is not valid JSON"):
+    with pytest.raises(UserError, match=r"chat\.json: not valid JSON"):
         load_records("llava_cc3m", tmp_path)
 
 
 def test_an_unknown_set_names_the_nearest():
-    with pytest.raises(UserError, match="unknown training set `next_qa`; the nearest known one is `nextqa`"):
+    with pytest.raises(UserError, match="no training set is named next_qa; the nearest one is nextqa"):
         load_records("next_qa", ".")
 
 

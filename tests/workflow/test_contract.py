@@ -10,9 +10,10 @@ import pytest
 from typer.main import get_command
 
 from dynfocus.cli import app
+from dynfocus.config.names import BENCHMARKS, TRAINING_SETS
 from dynfocus.config.schema import DATASETS
-from dynfocus.datasets.registry import TRAINING_SETS
-from dynfocus.evaluation.benchmarks import BENCHMARKS
+from dynfocus.datasets.registry import training_set
+from dynfocus.evaluation.benchmarks import benchmark
 
 DIRECTIVES = ("input", "output", "log", "benchmark", "threads", "resources", "params", "message", "conda", "shell")
 WITHOUT_RULE = {
@@ -84,8 +85,10 @@ def test_snakefile_is_a_table_of_contents(repository):
             assert "\ndef " not in file.read_text(), f"{file.name}: functions belong in common.smk"
 
 
-def test_configuration_names_every_set_that_has_a_reader():
-    assert set(DATASETS) == {*TRAINING_SETS, *BENCHMARKS}
+def test_every_set_that_the_configuration_names_has_a_reader():
+    assert (*TRAINING_SETS, *BENCHMARKS) == DATASETS and len(set(DATASETS)) == len(DATASETS)
+    assert all(callable(training_set(name).read) for name in TRAINING_SETS)
+    assert all(benchmark(name).name == name for name in BENCHMARKS)
 
 
 @pytest.mark.parametrize("module", ["dynfocus.cli", "dynfocus.steps.jobs", "dynfocus.steps.manifests"])

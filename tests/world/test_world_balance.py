@@ -10,7 +10,7 @@ import pytest
 from world_files import with_world, write_annotations
 
 from dynfocus.datasets import load_records, rounds
-from dynfocus.evaluation.benchmarks import BENCHMARKS, load_questions
+from dynfocus.evaluation.benchmarks import benchmark, load_questions
 from dynfocus.world.films import COLORS, PLACES, SHAPES, make_film
 from dynfocus.world.questions import KINDS, ask
 from dynfocus.world.text import LETTERS
@@ -68,7 +68,7 @@ def test_no_answer_of_an_open_question_is_a_good_guess(scenes):
 
 @pytest.mark.parametrize("name", CHOICE_SETS)
 def test_no_letter_is_a_good_guess_whatever_the_question(name, many):
-    questions = [question for question in load_questions(BENCHMARKS[name], many) if question.options]
+    questions = [question for question in load_questions(benchmark(name), many) if question.options]
     letters = defaultdict(list)
     for question in questions:
         letters[stem(question.encoder_prompt)].append((question.gold, len(question.options)))
@@ -79,7 +79,7 @@ def test_no_letter_is_a_good_guess_whatever_the_question(name, many):
 @pytest.mark.parametrize("name", CHOICE_SETS)
 def test_no_option_is_right_more_often_than_another(name, many):
     right = defaultdict(list)
-    for question in load_questions(BENCHMARKS[name], many):
+    for question in load_questions(benchmark(name), many):
         for letter, option in zip(LETTERS, question.options or (), strict=False):
             word = option.removeprefix(f"{letter}. ")
             right[stem(question.encoder_prompt), word].append((letter == question.gold, len(question.options)))
@@ -95,7 +95,7 @@ def test_no_option_is_right_more_often_than_another(name, many):
 
 @pytest.mark.parametrize("name", CHOICE_SETS)
 def test_no_option_is_already_named_by_its_question(name, many):
-    for question in load_questions(BENCHMARKS[name], many):
+    for question in load_questions(benchmark(name), many):
         if question.options and "comes after" in question.encoder_prompt:
             before = question.encoder_prompt.rstrip("?").split()[-1]
             assert before not in " ".join(question.options).split(), question
@@ -104,7 +104,7 @@ def test_no_option_is_already_named_by_its_question(name, many):
 @pytest.mark.parametrize("name", YES_NO_SETS)
 def test_yes_and_no_are_equally_likely_whatever_is_claimed(name, many):
     answers = defaultdict(list)
-    for question in load_questions(BENCHMARKS[name], many):
+    for question in load_questions(benchmark(name), many):
         if question.gold in ("yes", "no"):
             text, _, claim = question.encoder_prompt.partition(" is it ")
             answers["any"].append((question.gold, 2))

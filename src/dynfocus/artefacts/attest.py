@@ -16,10 +16,10 @@ from typing import Any
 from dynfocus import __version__
 from dynfocus.artefacts.cache import decide
 from dynfocus.errors import UserError
+from dynfocus.files import hash_of
 from dynfocus.machine.processor import machine
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import content_hash, git_commit, verify, versions
-from dynfocus.steps.settings import hash_of
 from dynfocus.steps.table import name_of
 
 RECORDS = Path("docs", "attestations")

@@ -16,9 +16,9 @@ from dynfocus.cli.options import (
     Shard,
     load_jobs,
 )
+from dynfocus.files import hash_of
 from dynfocus.steps.manifests import content_of
 from dynfocus.steps.perform import perform
-from dynfocus.steps.settings import hash_of
 from dynfocus.steps.table import ExtractFeatures, PrepareClip, PrepareData
 
 app = typer.Typer()
@@ -45,7 +45,7 @@ def extract_features(
 
     def make(out: Path) -> None:
         require(jobs.layout.coverage(dataset), jobs.config.video.min_readable)
-        media = media_of_set(dataset, data)[shard :: step.shards]
+        media = media_of_set(dataset, data, jobs.config.evaluation)[shard :: step.shards]
         made_of = hash_of([step.settings(jobs), media, content_of(data), content_of(clip)])
         extract(jobs.config, dataset, media, data, clip, out, made_of)
 

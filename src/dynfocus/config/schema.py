@@ -9,7 +9,7 @@ validates as `Config`; a run of `config/experiments.yaml` is a difference on its
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from dynfocus.config.names import BENCHMARKS, TRAINING_SETS, unknown
 from dynfocus.errors import one_line
 
 MOST = 10**9
@@ -74,29 +75,31 @@ Seeds = Annotated[list[Seed], Once]
 ZeroStage = Annotated[Literal[0, 1, 2], BeforeValidator(numeral)]
 RodTokens = Annotated[Literal[0, 2], BeforeValidator(numeral)]
 
-TrainingSet = Literal[
-    "webvid_cap",
-    "llava_cc3m",
-    "videochatgpt",
-    "llava_625k",
-    "scienceqa",
-    "clevrer",
-    "nextqa",
-    "webvid_qa",
-]
-Benchmark = Literal[
-    "msvd_qa",
-    "msrvtt_qa",
-    "activitynet_qa",
-    "vcg_bench",
-    "video_mme",
-    "lvbench",
-    "mlvu",
-    "mlvu_test",
-    "videohallucer",
-]
+
+def training_set_name(name: str) -> str:
+    """The name, if a training set has it."""
+    if name not in TRAINING_SETS:
+        raise ValueError(unknown("training set", name, TRAINING_SETS))
+    return name
+
+
+def benchmark_name(name: str) -> str:
+    """The name, if a benchmark has it."""
+    if name not in BENCHMARKS:
+        raise ValueError(unknown("benchmark", name, BENCHMARKS))
+    return name
+
+
+def benchmark_name_or_all(name: str) -> str:
+    """The name, if it is `all` or a benchmark has it."""
+    return name if name == "all" else benchmark_name(name)
+
+
+TrainingSet = Annotated[str, AfterValidator(training_set_name), Field(examples=list(TRAINING_SETS))]
+Benchmark = Annotated[str, AfterValidator(benchmark_name), Field(examples=list(BENCHMARKS))]
+BenchmarkOrAll = Annotated[str, AfterValidator(benchmark_name_or_all), Field(examples=["all", *BENCHMARKS])]
 StartFrom = Literal["scratch", "stage1", "checkpoints", "predictions", "scores"]
-DATASETS: tuple[str, ...] = (*get_args(TrainingSet), *get_args(Benchmark))
+DATASETS: tuple[str, ...] = (*TRAINING_SETS, *BENCHMARKS)
 
 
 class Closed(BaseModel):
@@ -408,6 +411,11 @@ class Evaluation(Section):
     max_new_tokens: Count = Field(1024, description="Longest answer.")
     temperature: float = Field(0.0, ge=0, description="0: greedy.")
     rectified_prompt: str = Field("", description="Sentence added to every question (Table 8, †); empty: none.")
+    subtitles: bool = Field(False, description="Video-MME with subtitles: those at the times of the sampled frames.")
+    limit: Count | None = Field(
+        None, description="Most questions (pairs, units) per benchmark, a seeded sample of them; null: all. For a try."
+    )
+    limit_seed: Seed = Field(0, description="Seed of the sample that `limit` takes.")
     judge: Judge = Judge()
     second_judge: Judge | None = Field(
         None,
@@ -460,7 +468,7 @@ class Config(Section):
     runs: Annotated[list[str], Once] = Field(
         ["all"], min_length=1, description="Runs to train and score; an item shows a gap for the others; `all`."
     )
-    benchmarks: Annotated[list[Literal[Benchmark, "all"]], Once] = Field(
+    benchmarks: Annotated[list[BenchmarkOrAll], Once] = Field(
         ["all"], min_length=1, description="Benchmarks to score; an item shows a gap for the others; `all`."
     )
     video: Video = Video()

@@ -8,12 +8,11 @@ One record a video, one round a question. More than one option may be right: the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from dynfocus.datasets.options import answer_letters, with_options
-from dynfocus.datasets.records import Record, field, read_rows, talk
+from dynfocus.datasets.records import Record, TrainingSet, talk
+from dynfocus.datasets.rows import Row, read_rows
 from dynfocus.datasets.videochat2 import first_turn_media, is_videochat2, videochat2_records
 from dynfocus.errors import UserError
 
@@ -23,11 +22,11 @@ FILMS_PER_FOLDER = 1000
 
 def read_clevrer(folder: Path) -> list[Record]:
     """Records of `train.json`, one a video."""
-    path = folder / "train.json"
-    rows = read_rows(path)
-    if is_videochat2(rows):
-        return videochat2_records(rows, path, VIDEOS)
-    return [_record(row, path, number) for number, row in enumerate(rows)]
+    rows = read_rows(folder / "train.json")
+    return videochat2_records(rows, VIDEOS) if is_videochat2(rows) else [_record(row) for row in rows]
+
+
+CLEVRER = TrainingSet(read_clevrer, "CLEVRER", "Video-Text", "VQA")
 
 
 def film_folder(scene: int) -> str:
@@ -36,11 +35,11 @@ def film_folder(scene: int) -> str:
     return f"video_{first:05d}-{first + FILMS_PER_FOLDER:05d}"
 
 
-def _record(row: Mapping[str, Any], path: Path, number: int) -> Record:
-    scene, file = field(row, "scene_index", path, number, int), field(row, "video_filename", path, number)
-    pairs = [_pair(question, path, number) for question in field(row, "questions", path, number, list)]
+def _record(row: Row) -> Record:
+    scene, file = row.of("scene_index", int), row.of("video_filename", str)
+    pairs = [_pair(question) for question in row.rows("questions")]
     if not pairs:
-        raise UserError(f"{path}, row {number}: field `questions` is empty; correct the row")
+        raise UserError(f"{row.file}, {row.position}: field `questions` is empty; correct the row")
     return {
         "id": Path(file).stem,
         "video": f"{VIDEOS}/{film_folder(scene)}/{file}",
@@ -48,11 +47,10 @@ def _record(row: Mapping[str, Any], path: Path, number: int) -> Record:
     }
 
 
-def _pair(row: Mapping[str, Any], path: Path, number: int) -> tuple[str, str]:
-    question = field(row, "question", path, number)
+def _pair(row: Row) -> tuple[str, str]:
+    question = row.of("question", str)
     if "choices" not in row:
-        return question, field(row, "answer", path, number)
-    choices = field(row, "choices", path, number, list)
-    options = [field(choice, "choice", path, number) for choice in choices]
-    right = [index for index, choice in enumerate(choices) if field(choice, "answer", path, number) == "correct"]
-    return with_options(question, options), answer_letters(right)
+        return question, row.of("answer", str)
+    choices = row.rows("choices")
+    right = [place for place, choice in enumerate(choices) if choice.of("answer", str) == "correct"]
+    return with_options(question, [choice.of("choice", str) for choice in choices]), answer_letters(right)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dynfocus.datasets.records import Record, checked_talk, field, read_rows
+from dynfocus.datasets.records import Record, TrainingSet, checked_talk
+from dynfocus.datasets.rows import read_rows
 
 
 def read_llava_cc3m(folder: Path) -> list[Record]:
@@ -24,17 +25,18 @@ def read_llava_625k(folder: Path) -> list[Record]:
     return _read_images(folder / "llava_v1_5_mix665k.json", "", text_only=True)
 
 
+LLAVA_CC3M = TrainingSet(read_llava_cc3m, "LLaVA-filtered CC3M", "Image-Text", "Captioning")
+LLAVA_625K = TrainingSet(read_llava_625k, "LLaVA-625K", "Image-Text", "Mixture")
+
+
 def _read_images(path: Path, prefix: str, text_only: bool) -> list[Record]:
     """Records of one chat file; `text_only` says that rows without an image belong to the file and are left out."""
-    records: list[Record] = []
-    for number, row in enumerate(read_rows(path)):
-        if text_only and "image" not in row:
-            continue
-        records.append(
-            {
-                "id": str(field(row, "id", path, number, (str, int))),
-                "image": prefix + field(row, "image", path, number),
-                "conversations": checked_talk(field(row, "conversations", path, number, list), path, number),
-            }
-        )
-    return records
+    return [
+        {
+            "id": row.text("id"),
+            "image": prefix + row.of("image", str),
+            "conversations": checked_talk(row),
+        }
+        for row in read_rows(path)
+        if "image" in row or not text_only
+    ]

@@ -10,15 +10,15 @@ One record a video, one round a question, in the order of the file.
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from dynfocus.datasets.options import answer_letters, with_options
-from dynfocus.datasets.records import Record, field, read_json, read_rows, talk
+from dynfocus.datasets.records import Record, TrainingSet, talk
+from dynfocus.datasets.rows import Row, read_object, read_rows
 from dynfocus.datasets.videochat2 import first_turn_media, videochat2_records
-from dynfocus.errors import UserError
 
 VIDEOS = "NExTVideo"
+MAP = "map_vid_vidorID.json"
 OPTIONS = ("a0", "a1", "a2", "a3", "a4")
 
 
@@ -26,33 +26,24 @@ def read_nextqa(folder: Path) -> list[Record]:
     """Records of the train split, one a video."""
     path = folder / "train.csv"
     if not path.exists() and (folder / "train.json").exists():
-        file = folder / "train.json"
-        return videochat2_records(read_rows(file), file, VIDEOS)
-    map_file = folder / "map_vid_vidorID.json"
-    places = read_json(map_file)
+        return videochat2_records(read_rows(folder / "train.json"), VIDEOS)
+    places = read_object(folder / MAP)
     talks: dict[str, list[tuple[str, str]]] = {}
-    for number, row in enumerate(_read_csv(path), start=1):
-        talks.setdefault(field(row, "video", path, number), []).append(_pair(row, path, number))
+    for row in read_rows(path):
+        talks.setdefault(row.text("video"), []).append(_pair(row))
     return [
         {
             "id": video,
-            "video": f"{VIDEOS}/{field(places, video, map_file, video)}.mp4",
+            "video": f"{VIDEOS}/{places.of(video, str)}.mp4",
             "conversations": talk(first_turn_media(pairs)),
         }
         for video, pairs in talks.items()
     ]
 
 
-def _read_csv(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        raise UserError(f"annotation file missing: {path}; see the layout in dynfocus/datasets/LAYOUT.md")
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
+NEXTQA = TrainingSet(read_nextqa, "NExT-QA", "Video-Text", "VQA")
 
 
-def _pair(row: dict[str, str], path: Path, number: int) -> tuple[str, str]:
-    options = [field(row, name, path, number) for name in OPTIONS]
-    answer = field(row, "answer", path, number)
-    if answer not in {str(index) for index in range(len(options))}:
-        raise UserError(f"{path}, row {number}: field `answer` is {answer!r}, not an index from 0 to 4")
-    return with_options(field(row, "question", path, number), options), answer_letters([int(answer)])
+def _pair(row: Row) -> tuple[str, str]:
+    options = [row.text(name) for name in OPTIONS]
+    return with_options(row.text("question"), options), answer_letters([row.index("answer", len(options))])

@@ -10,11 +10,12 @@ A record is LLaVA's form: an id, at most one medium, and a talk of human and gpt
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
+from dynfocus.datasets.rows import Row
 from dynfocus.errors import UserError
 
 IMAGE_TOKEN = "<image>"
@@ -31,6 +32,16 @@ class Record(TypedDict):
     video: NotRequired[str]
     image: NotRequired[str]
     conversations: list[Turn]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """How a training set is read from its folder, and where the paper lists it (Tables 9 and 10)."""
+
+    read: Callable[[Path], list[Record]]
+    title: str
+    modality: str
+    task: str
 
 
 def media_path(record: Record) -> str | None:
@@ -64,64 +75,17 @@ def cut_rounds(records: Iterable[Record], max_rounds: int) -> Iterator[Record]:
             yield {**record, "id": name, "conversations": piece}
 
 
-def read_json(path: Path) -> Any:
-    """Parse a JSON annotation file.
-
-    Raises:
-        UserError: the file is missing or is not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"annotation file missing: {path}; see the layout in dynfocus/datasets/LAYOUT.md") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}); download it again") from None
-
-
-def read_rows(path: Path) -> list[Mapping[str, Any]]:
-    """Parse a JSON file that holds a list of objects."""
-    rows = read_json(path)
-    if not isinstance(rows, list):
-        raise UserError(f"{path}: expected a list of rows, found {type(rows).__name__}; is it the right file?")
-    return rows
-
-
-def field(row: Mapping[str, Any], name: str, path: Path, number: int | str, kind: type | tuple[type, ...] = str) -> Any:
-    """Value of a required field of an annotation row.
-
-    Args:
-        row: one row of the file; `name`: the field; `path`, `number`: where the row stands, for the message.
-        kind: accepted type(s) of the value.
-
-    Raises:
-        UserError: the field is missing or has another type.
-    """
-    value = row.get(name) if isinstance(row, Mapping) else None
-    if value is None:
-        raise UserError(f"{path}, row {number}: field `{name}` is missing; restore the row or the original file")
-    if not isinstance(value, kind):
-        raise UserError(
-            f"{path}, row {number}: field `{name}` is {type(value).__name__}, not {_kind_name(kind)}; correct the row"
-        )
-    return value
-
-
-def checked_talk(turns: Sequence[Mapping[str, Any]], path: Path, number: int | str) -> list[Turn]:
-    """Turns of a chat row, which must be pairs of one human and one gpt turn.
+def checked_talk(row: Row) -> list[Turn]:
+    """Turns of a chat row's `conversations`, which must be pairs of one human and one gpt turn.
 
     Raises:
         UserError: a turn lacks a field, or the sides do not alternate beginning with the human.
     """
-    checked = [{name: field(turn, name, path, number) for name in ("from", "value")} for turn in turns]
+    checked = [{name: turn.of(name, str) for name in ("from", "value")} for turn in row.rows("conversations")]
     sides = [turn["from"] for turn in checked]
     if not sides or sides != ["human", "gpt"] * (len(sides) // 2):
         raise UserError(
-            f"{path}, row {number}: field `conversations` must alternate human and gpt, "
+            f"{row.file}, {row.position}: field `conversations` must alternate human and gpt, "
             f"found {', '.join(sides) or 'nothing'}; correct the row"
         )
     return checked
-
-
-def _kind_name(kind: type | tuple[type, ...]) -> str:
-    kinds = kind if isinstance(kind, tuple) else (kind,)
-    return " or ".join(k.__name__ for k in kinds)

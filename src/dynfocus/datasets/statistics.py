@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 from dynfocus.datasets.records import Record, media_path, modality, rounds
+from dynfocus.datasets.registry import training_set
 
 # Sources inside LLaVA-625K by the first folder of the image path, with the title and task of Table 9.
 LLAVA_SOURCES = {
@@ -49,9 +50,7 @@ def statistics(
 
 def sources(set_name: str, records: Iterable[Record]) -> dict[tuple[str, str, str], int]:
     """Samples by (modality, dataset, task) as Tables 9 and 10 list them; LLaVA-625K is split by image source."""
-    from dynfocus.datasets.registry import TRAINING_SETS
-
-    entry = TRAINING_SETS[set_name]
+    entry = training_set(set_name)
     rows: dict[tuple[str, str, str], int] = {}
     for record in records:
         title, task = entry.title, entry.task

@@ -6,22 +6,30 @@ stands in where the question is empty. (How the authors turned these rows into t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from dynfocus.datasets.records import IMAGE_TOKEN, Record, field, talk
+from dynfocus.datasets.records import IMAGE_TOKEN, Record, TrainingSet, talk
+from dynfocus.datasets.rows import Row, read_rows
 from dynfocus.errors import UserError
 
 
-def is_videochat2(rows: list[Mapping[str, Any]]) -> bool:
+def read_webvid_qa(folder: Path) -> list[Record]:
+    """Records of WebVid-QA's `train.json`, videos below `videos/`."""
+    return videochat2_records(read_rows(folder / "train.json"), "videos")
+
+
+WEBVID_QA = TrainingSet(read_webvid_qa, "WebVidQA", "Video-Text", "VQA")
+
+
+def is_videochat2(rows: Sequence[Row]) -> bool:
     """True if the rows are in VideoChat2-IT's form."""
     return bool(rows) and "QA" in rows[0]
 
 
-def videochat2_records(rows: list[Mapping[str, Any]], path: Path, videos: str) -> list[Record]:
-    """Records of the rows of a VideoChat2-IT file `path` whose videos lie under `videos`, a folder of the set."""
-    return [_record(row, path, number, videos) for number, row in enumerate(rows)]
+def videochat2_records(rows: Sequence[Row], videos: str) -> list[Record]:
+    """Records of the rows of a VideoChat2-IT file whose videos lie under `videos`, a folder of the set."""
+    return [_record(row, number, videos) for number, row in enumerate(rows)]
 
 
 def first_turn_media(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -29,16 +37,16 @@ def first_turn_media(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(f"{IMAGE_TOKEN}\n{pairs[0][0]}", pairs[0][1]), *pairs[1:]]
 
 
-def _record(row: Mapping[str, Any], path: Path, number: int, videos: str) -> Record:
-    video, qa = field(row, "video", path, number), field(row, "QA", path, number, list)
+def _record(row: Row, number: int, videos: str) -> Record:
+    video, qa = row.of("video", str), row.rows("QA")
     if not qa:
-        raise UserError(f"{path}, row {number}: field `QA` is empty; correct the row")
-    pairs = [(_question(item, path, number), field(item, "a", path, number)) for item in qa]
+        raise UserError(f"{row.file}, {row.position}: field `QA` is empty; correct the row")
+    pairs = [(_question(item), item.of("a", str)) for item in qa]
     return {"id": f"{video}_{number}", "video": f"{videos}/{video}", "conversations": talk(first_turn_media(pairs))}
 
 
-def _question(item: Mapping[str, Any], path: Path, number: int) -> str:
-    question = field(item, "q", path, number).strip() or item.get("i", "").strip()
+def _question(row: Row) -> str:
+    question = next((text for name in ("q", "i") if name in row and (text := row.of(name, str).strip())), "")
     if not question:
-        raise UserError(f"{path}, row {number}: fields `q` and `i` are both empty; correct the row")
+        raise UserError(f"{row.file}, {row.position}: fields `q` and `i` are both empty; correct the row")
     return question

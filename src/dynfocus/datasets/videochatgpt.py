@@ -9,11 +9,10 @@ in the converted form `<video>` reads as `<image>` and `{video_id}.pkl` as the v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from dynfocus.datasets.records import IMAGE_TOKEN, Record, checked_talk, field, read_rows, talk
+from dynfocus.datasets.records import IMAGE_TOKEN, Record, TrainingSet, checked_talk, talk
+from dynfocus.datasets.rows import Row, read_rows
 
 FILE = "VideoInstruct100K.json"
 VIDEOS = "activitynet/train"
@@ -21,28 +20,30 @@ VIDEOS = "activitynet/train"
 
 def read_videochatgpt(folder: Path) -> list[Record]:
     """Records of `VideoInstruct100K.json`, one a row; repeated video ids are numbered."""
-    path = folder / FILE
     return [
-        _converted(row, path, number) if "conversations" in row else _raw(row, path, number)
-        for number, row in enumerate(read_rows(path))
+        _converted(row, number) if "conversations" in row else _raw(row, number)
+        for number, row in enumerate(read_rows(folder / FILE))
     ]
 
 
-def _raw(row: Mapping[str, Any], path: Path, number: int) -> Record:
-    question, answer, video = (field(row, name, path, number) for name in ("q", "a", "video_id"))
+VIDEOCHATGPT = TrainingSet(read_videochatgpt, "VideoChatGPT", "Video-Text", "Instruction")
+
+
+def _raw(row: Row, number: int) -> Record:
+    question, answer, video = (row.of(name, str) for name in ("q", "a", "video_id"))
     text = f"{question}\n{IMAGE_TOKEN}" if number % 2 == 0 else f"{IMAGE_TOKEN}\n{question}"
     return {"id": f"{video}_{number}", "video": f"{VIDEOS}/{video}.mp4", "conversations": talk([(text, answer)])}
 
 
-def _converted(row: Mapping[str, Any], path: Path, number: int) -> Record:
-    file = PurePosixPath(field(row, "video", path, number))
+def _converted(row: Row, number: int) -> Record:
+    file = PurePosixPath(row.of("video", str))
     parent = VIDEOS if file.parent == PurePosixPath(".") else str(file.parent)
     suffix = ".mp4" if file.suffix in ("", ".pkl") else file.suffix
-    turns = checked_talk(field(row, "conversations", path, number, list), path, number)
+    turns = checked_talk(row)
     for turn in turns:
         turn["value"] = turn["value"].replace("<video>", IMAGE_TOKEN)
     return {
-        "id": f"{field(row, 'id', path, number, (str, int))}_{number}",
+        "id": f"{row.text('id')}_{number}",
         "video": f"{parent}/{file.stem}{suffix}",
         "conversations": turns,
     }

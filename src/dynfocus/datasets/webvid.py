@@ -8,11 +8,11 @@ WebVid was withdrawn by its authors in February 2024; the reader serves copies t
 
 from __future__ import annotations
 
-import csv
 import zlib
 from pathlib import Path
 
-from dynfocus.datasets.records import IMAGE_TOKEN, Record, field, talk
+from dynfocus.datasets.records import IMAGE_TOKEN, Record, TrainingSet, talk
+from dynfocus.datasets.rows import Row, read_rows
 from dynfocus.errors import UserError
 
 # Eleven requests for a short description, so that the text encoder does not see a single sentence.
@@ -36,16 +36,14 @@ def read_webvid_cap(folder: Path) -> list[Record]:
     parts = sorted((folder / "results_2M_train_50").glob("*.csv"), key=lambda part: (len(part.stem), part.stem))
     if not parts:
         raise UserError(f"no {folder}/results_2M_train_50/*.csv; see the layout in dynfocus/datasets/LAYOUT.md")
-    return [record for part in parts for record in _read_part(part)]
+    return [_record(row) for part in parts for row in read_rows(part)]
 
 
-def _read_part(path: Path) -> list[Record]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        return [_record(row, path, number) for number, row in enumerate(csv.DictReader(stream), start=1)]
+WEBVID_CAP = TrainingSet(read_webvid_cap, "WebVid-Cap", "Video-Text", "Captioning")
 
 
-def _record(row: dict[str, str], path: Path, number: int) -> Record:
-    video, caption, page = (field(row, name, path, number) for name in ("videoid", "name", "page_dir"))
+def _record(row: Row) -> Record:
+    video, caption, page = row.text("videoid"), row["name"], row.text("page_dir")
     request = REQUESTS[zlib.crc32(video.encode()) % len(REQUESTS)]
     return {
         "id": video,

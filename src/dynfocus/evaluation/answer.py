@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dynfocus.errors import UserError
-from dynfocus.evaluation.benchmarks import benchmark, load_questions
+from dynfocus.evaluation.benchmarks import benchmark, load_questions, require_some_video
 from dynfocus.evaluation.lines import AppendOnly, write_lines
 from dynfocus.evaluation.questions import AnswerStatus, Question
+from dynfocus.evaluation.subtitles import with_subtitles
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Config, Evaluation
@@ -91,7 +92,7 @@ def answer_shard(
     questions = [
         rectified(question, evaluation.rectified_prompt)
         for name in benchmarks
-        for question in load_questions(benchmark(name), data_dir)
+        for question in questions_to_ask(config, name, data_dir, features_dir)
     ]
     size = 1 if evaluation.temperature > 0 else evaluation.batch_size
     batches = shard_batches(plan_batches(questions, size), shard, num_shards)
@@ -101,6 +102,21 @@ def answer_shard(
     rows = answer_batches(batches, lambda: load_answerer(config, checkpoint, data_dir, features_dir, seed), unfinished)
     write_lines(out, sorted(rows, key=lambda row: (row["benchmark"], row["question_id"])))
     unfinished.unlink()
+
+
+def questions_to_ask(config: Config, name: str, data_dir: Path, features_dir: Path) -> list[Question]:
+    """The questions of a benchmark, or of its sample, with subtitles where they are asked for.
+
+    Raises UserError where no video of the benchmark is there and no features of it either.
+    """
+    adapter, evaluation = benchmark(name), config.evaluation
+    questions = load_questions(adapter, data_dir, evaluation)
+    folder = data_dir / adapter.data_set
+    if not (features_dir / adapter.data_set).is_dir():
+        require_some_video(adapter, questions, folder)
+    if evaluation.subtitles and adapter.has_subtitles:
+        questions = with_subtitles(questions, folder, config.video)
+    return questions
 
 
 def rectified(question: Question, sentence: str) -> Question:
@@ -113,7 +129,7 @@ def rectified(question: Question, sentence: str) -> Question:
 
 def plan_batches(questions: Sequence[Question], size: int) -> list[list[Question]]:
     """Batches of one benchmark each, questions of a video together and in order of their length."""
-    ordered = sorted(questions, key=lambda q: (q.benchmark, q.video, len(q.text), q.question_id))
+    ordered = sorted(questions, key=lambda q: (*_shown(q), len(q.text), q.question_id))
     batches: list[list[Question]] = []
     for question in ordered:
         if batches and len(batches[-1]) < size and batches[-1][0].benchmark == question.benchmark:
@@ -125,9 +141,13 @@ def plan_batches(questions: Sequence[Question], size: int) -> list[list[Question
 
 def shard_batches(batches: Sequence[list[Question]], shard: int, num_shards: int) -> list[list[Question]]:
     """The batches of one shard: videos are dealt out in turn, batches follow their first video."""
-    videos = sorted({(batch[0].benchmark, batch[0].video) for batch in batches})
-    mine = set(videos[shard::num_shards])
-    return [batch for batch in batches if (batch[0].benchmark, batch[0].video) in mine]
+    mine = set(sorted({_shown(batch[0]) for batch in batches})[shard::num_shards])
+    return [batch for batch in batches if _shown(batch[0]) in mine]
+
+
+def _shown(question: Question) -> tuple[str, str]:
+    """Benchmark and video of a question; one of text alone stands for itself, after the videos."""
+    return question.benchmark, question.video if question.video is not None else f"\uffff{question.question_id}"
 
 
 def answer_batches(
@@ -164,12 +184,12 @@ def _load_videos(
     """Videos of a batch by (benchmark, path), or the VideoProblem in their place; those of the last batch are kept."""
     videos: dict[tuple[str, str], Any] = {}
     for question in batch:
-        key = (question.benchmark, question.video)
+        key = _shown(question)
         if key in known:
             videos[key] = known[key]
         elif key not in videos:
             try:
-                videos[key] = answerer.load(question)
+                videos[key] = None if question.video is None else answerer.load(question)
             except VideoProblem as problem:
                 videos[key] = problem
     return videos
@@ -179,7 +199,7 @@ def _answer_batch(
     batch: Sequence[Question], answerer: Answerer, videos: dict[tuple[str, str], Any]
 ) -> tuple[list[dict[str, Any]], int]:
     """The rows of a batch, and how many of its questions were asked again alone."""
-    found = [(question, videos[question.benchmark, question.video]) for question in batch]
+    found = [(question, videos[_shown(question)]) for question in batch]
     requests = [Request(question, video) for question, video in found if not isinstance(video, VideoProblem)]
     replies, again = reply_to(requests, answerer.answer)
     by_key = {request.question.key: reply for request, reply in zip(requests, replies, strict=True)}

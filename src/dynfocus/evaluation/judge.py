@@ -23,7 +23,7 @@ from dynfocus.evaluation.questions import JudgeItem, Verdict
 from dynfocus.evaluation.records import read_answers, require_complete, verdict_row
 
 if TYPE_CHECKING:
-    from dynfocus.config.schema import Config, Judge
+    from dynfocus.config.schema import Config, Evaluation, Judge
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def judge_answers(
     judge = config.evaluation.second_judge if second else config.evaluation.judge
     if judge is None:
         raise UserError("evaluation.second_judge: it is not set; name another judge, or `repeat: 1` of the same")
-    items = judge_items(answers, data_dir)
+    items = judge_items(answers, data_dir, config.evaluation)
     replies = raw_replies(items, judge, cache)
     verdicts = [verdict_of(item, reply, judge) for item, reply in zip(items, replies, strict=True)]
     counts = Counter(verdict.status for verdict in verdicts)
@@ -81,13 +81,13 @@ def require_judged(verdicts: Sequence[Verdict], judge: Judge) -> None:
     )
 
 
-def judge_items(answers: Sequence[Path], data_dir: Path) -> list[JudgeItem]:
+def judge_items(answers: Sequence[Path], data_dir: Path, evaluation: Evaluation) -> list[JudgeItem]:
     """What has to be judged, in the order of benchmark, criterion and item."""
     items: list[JudgeItem] = []
     for name, replies in read_answers(answers).items():
         adapter = benchmark(name)
         if adapter.judged:
-            questions = load_questions(adapter, data_dir)
+            questions = load_questions(adapter, data_dir, evaluation)
             require_complete(name, questions, replies)
             items.extend(adapter.judge_items(questions, replies))
     return sorted(items, key=lambda item: (item.benchmark, item.criterion, item.item_id))

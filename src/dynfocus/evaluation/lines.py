@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -47,7 +48,7 @@ def write_text(file: Path, text: str) -> None:
 def complete_rows(file: Path, content: bytes) -> tuple[list[dict[str, Any]], int]:
     """Rows of the lines that end, and the bytes that they take; an unfinished last line is left out."""
     rows, complete = [], 0
-    for number, line in enumerate(content.splitlines(keepends=True), 1):
+    for number, line in enumerate(io.BytesIO(content), 1):
         if not line.endswith(b"\n"):
             break
         try:

@@ -14,16 +14,17 @@ AnswerStatus = Literal["ok", "missing_video", "unreadable"]
 class Question:
     """One question that a model answers.
 
-    `video` is relative to the folder of the data set and keys the feature store; `text` is the user
-    turn of the language model; `encoder_prompt` the bare question for the text encoder; `gold` an
-    option letter, a text, or None where the answer is withheld; `groups` maps a grouping (say
-    `duration`) to the labels under which the question counts; `details` is what only its own
-    benchmark needs, for example the scoring points of a summary.
+    `video` (or an image) is relative to the folder of the data set and keys the feature store, None
+    for text alone; `text` is the user turn of the language model; `encoder_prompt` the bare question
+    for the text encoder; `gold` an option letter, a text, or None where the answer is withheld;
+    `groups` maps a grouping (say `duration`) to the labels under which the question counts;
+    `details` is what only its own benchmark needs, for example the scoring points of a summary;
+    `unit` there names the pair that a question is half of.
     """
 
     benchmark: str
     question_id: str
-    video: str
+    video: str | None
     text: str
     encoder_prompt: str
     gold: str | None

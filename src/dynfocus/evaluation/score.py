@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynfocus.errors import UserError
-from dynfocus.evaluation.benchmarks import Benchmark, benchmark, load_questions
+from dynfocus.evaluation.benchmarks import Benchmark, Selection, benchmark, load_questions, selection
 from dynfocus.evaluation.lines import read_lines, write_lines, write_text
 from dynfocus.evaluation.parsing import LETTERS
 from dynfocus.evaluation.questions import Answer, Metric, Question, Sample, Verdict
 from dynfocus.evaluation.records import read_answers, read_verdicts, require_complete
 from dynfocus.evaluation.statistics import Comparison, Estimate, bounds, compare, estimate
-from dynfocus.steps.settings import hash_of
+from dynfocus.files import hash_of
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Config
@@ -43,7 +44,7 @@ def score_run(
     records, lines = [], []
     for name in benchmarks:
         adapter = benchmark(name)
-        questions = load_questions(adapter, data_dir)
+        questions = load_questions(adapter, data_dir, config.evaluation)
         replies = answered.get(name, {})
         require_complete(name, questions, replies)
         samples = adapter.samples(questions, replies, judged.get(name, {}))
@@ -55,6 +56,8 @@ def score_run(
             "questions": digest_of(questions),
             "judge": judge_names(judged.get(name, {}).values()),
             "headline": adapter.headline,
+            "sample": sample_of(selection(adapter, data_dir, config.evaluation)),
+            "subtitles": adapter.has_subtitles and config.evaluation.subtitles,
             **score(adapter, samples, config.evaluation.bootstrap),
         }
         records.append(record)
@@ -67,6 +70,11 @@ def digest_of(questions: Sequence[Question]) -> str:
     """What tells two versions of a benchmark apart: a hash of its questions, videos, right answers and groups."""
     rows = [[*one.key, one.video, one.text, one.gold, dict(one.groups), dict(one.details)] for one in questions]
     return hash_of(sorted(rows, key=lambda row: row[1]))
+
+
+def sample_of(selected: Selection | None) -> dict[str, int] | None:
+    """What of the benchmark was asked, for the record: `asked` of `of` units by `seed`; None for all of it."""
+    return None if selected is None else asdict(selected)
 
 
 def samples_file(scores: Path) -> Path:

@@ -9,19 +9,29 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.progress import Progress
 
+from dynfocus.config.names import BENCHMARKS, TRAINING_SETS
 from dynfocus.datasets.media import IMAGE_SUFFIXES
 from dynfocus.datasets.records import media_path
-from dynfocus.datasets.registry import TRAINING_SETS, load_records
+from dynfocus.datasets.registry import load_records
 from dynfocus.errors import MediumError, UserError
 from dynfocus.features.decode import check_video
 from dynfocus.features.media import find, open_image
 from dynfocus.ledger.pins import write_json
+
+if TYPE_CHECKING:
+    from dynfocus.config.schema import Evaluation
+
+
+MOST_FOLDERS = 8
+"""Folders that a message names."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,8 @@ class Report:
     readable_samples: int
     failures: dict[str, int]
     faults: list[Fault]
+    searched: list[str]
+    """Folders in which no medium of the set was found; empty where there is one."""
 
     @property
     def share(self) -> float:
@@ -51,18 +63,26 @@ class Report:
         return self.readable_media / self.media if self.media else 1.0
 
 
-def samples_of_set(name: str, folder: Path) -> list[str | None]:
-    """The medium of every record or question of a set, in the order of its files; None for text alone."""
+def samples_of_set(name: str, folder: Path, evaluation: Evaluation | None = None) -> list[str | None]:
+    """The medium of every record or question of a set, in the order of its files; None for text alone.
+
+    With the settings of an evaluation, those of a benchmark's sample alone.
+    """
     if name in TRAINING_SETS:
         return [media_path(record) for record in load_records(name, folder)]
-    from dynfocus.evaluation.benchmarks import benchmark
+    from dynfocus.evaluation.benchmarks import benchmark, sampled
 
-    return [question.video for question in benchmark(name).load(folder)]
+    adapter = benchmark(name)
+    questions = adapter.load(folder)
+    if evaluation is not None and evaluation.limit is not None:
+        questions = sampled(adapter, questions, evaluation.limit, evaluation.limit_seed)
+    return [question.video for question in questions]
 
 
-def media_of_set(name: str, folder: Path) -> list[str]:
-    """Every video and image that a set uses, once, in the order of its files."""
-    return list(dict.fromkeys(medium for medium in samples_of_set(name, folder) if medium is not None))
+def media_of_set(name: str, folder: Path, evaluation: Evaluation | None = None) -> list[str]:
+    """Every video and image that a set uses, once, in the order of its files; of a benchmark's sample if it is one."""
+    samples = samples_of_set(name, folder, evaluation)
+    return list(dict.fromkeys(medium for medium in samples if medium is not None))
 
 
 def inspect(name: str, folder: Path, threads: int) -> Report:
@@ -77,6 +97,7 @@ def inspect(name: str, folder: Path, threads: int) -> Report:
             if fault is not None:
                 faults.append(fault)
     unusable = {fault.medium for fault in faults}
+    nothing = bool(media) and [fault.kind for fault in faults] == ["missing"] * len(media)
     return Report(
         set=name,
         media=len(media),
@@ -85,7 +106,18 @@ def inspect(name: str, folder: Path, threads: int) -> Report:
         readable_samples=sum(medium not in unusable for medium in samples),
         failures=dict(Counter(fault.kind for fault in faults).most_common()),
         faults=faults,
+        searched=searched_in(name, folder, media) if nothing else [],
     )
+
+
+def searched_in(name: str, folder: Path, media: Sequence[str]) -> list[str]:
+    """The folders in which the media of a set are looked for, first those that its files name."""
+    named = dict.fromkeys(str((folder / medium).parent) for medium in media)
+    if name in BENCHMARKS:
+        from dynfocus.evaluation.benchmarks import benchmark
+
+        named |= dict.fromkeys(str(folder / sub) for sub in benchmark(name).video_folders)
+    return list(named)
 
 
 def examine(folder: Path, medium: str) -> Fault | None:
@@ -108,8 +140,18 @@ def summary(report: Report) -> str:
     failures = ", ".join(f"{count} {kind}" for kind, count in report.failures.items())
     return (
         f"{report.set}: {report.readable_media} of {report.media} media readable, "
-        f"{report.readable_samples} of {report.samples} samples" + (f" ({failures})" if failures else "")
+        f"{report.readable_samples} of {report.samples} samples"
+        + (f" ({failures})" if failures else "")
+        + searched_text(report.searched)
     )
+
+
+def searched_text(folders: Sequence[str]) -> str:
+    """Where all media were looked for in vain, in words; empty without folders."""
+    if not folders:
+        return ""
+    more = f" and {len(folders) - MOST_FOLDERS} more" if len(folders) > MOST_FOLDERS else ""
+    return f"; searched {', '.join(folders[:MOST_FOLDERS])}{more}"
 
 
 def require(file: Path, least: float) -> None:
@@ -118,7 +160,8 @@ def require(file: Path, least: float) -> None:
     if values["media"] and values["readable_media"] / values["media"] < least:
         failures = ", ".join(f"{count} {kind}" for kind, count in values["failures"].items())
         raise UserError(
-            f"{values['set']}: {values['readable_media']} of {values['media']} media are readable ({failures}), below "
+            f"{values['set']}: {values['readable_media']} of {values['media']} media are readable "
+            f"({failures}{searched_text(values.get('searched', []))}), below "
             f"video.min_readable {least}; {file} names them: complete data/{values['set']}, or lower the limit"
         )
 

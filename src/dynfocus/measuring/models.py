@@ -47,5 +47,6 @@ def questions_by_video(jobs: Jobs, name: str) -> dict[str, list[Question]]:
     """The questions of a benchmark by video, videos in the order of their names."""
     by_video: dict[str, list[Question]] = {}
     for question in load_questions(benchmark(name), jobs.layout.data):
-        by_video.setdefault(question.video, []).append(question)
+        if question.video is not None:
+            by_video.setdefault(question.video, []).append(question)
     return dict(sorted(by_video.items()))

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
+from dynfocus.files import hash_of
 from dynfocus.planning.models import backbones
 from dynfocus.planning.tables import rows
 from dynfocus.planning.work import Work
 from dynfocus.steps.index import find_index
 from dynfocus.steps.jobs import Jobs
-from dynfocus.steps.settings import hash_of
 from dynfocus.steps.step import Step
 from dynfocus.steps.table import name_of
 from dynfocus.steps.times import recorded_seconds

@@ -27,10 +27,10 @@ from dynfocus.errors import UserError
 from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Metric, Sample
 from dynfocus.evaluation.score import read_samples, samples_file
+from dynfocus.files import hash_of
 from dynfocus.reporting.results import read_records, withheld
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import read_manifest, verify_inputs
-from dynfocus.steps.settings import hash_of
 from dynfocus.steps.table import answers_of
 
 STORED = Path("docs") / "claims"

@@ -43,6 +43,8 @@ class Measured:
     answered: int = 0
     total: int = 0
     notes: tuple[str, ...] = field(default=())
+    part: str = ""
+    """What of the benchmark was asked, and how, where that is not the whole set in its usual form."""
 
 
 def split_group(group: str) -> tuple[str, str] | None:
@@ -66,6 +68,13 @@ def withheld(record: Mapping, max_unjudged: float) -> bool:
     unjudged = record.get("failures", {}).get("unjudged", 0)
     total = record.get("coverage", {}).get("total", 0)
     return bool(total) and unjudged / total > max_unjudged
+
+
+def part_text(record: Mapping) -> str:
+    """What of a benchmark a record stands for where it is not the whole set in its usual form; empty otherwise."""
+    sample = record.get("sample")
+    parts = [f"a sample of {sample['asked']} of {sample['of']:,} (seed {sample['seed']})"] if sample else []
+    return ", ".join([*parts, *["with subtitles"] * bool(record.get("subtitles"))])
 
 
 def join_seeds(values: Iterable[float], halves: Iterable[float]) -> tuple[float, float]:
@@ -148,6 +157,7 @@ class Results:
             answered=sum(part.get("answered", 0) for part in coverage),
             total=sum(part.get("total", 0) for part in coverage),
             notes=tuple(gap.reason for gap in reasons),
+            part=part_text(found[0][1]),
         )
 
     def is_withheld(self, record: Mapping) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from dynfocus.paper.register import Cell, cells_of
-from dynfocus.reporting.results import Gap, Measured, Results
+from dynfocus.reporting.results import Gap, Measured, Results, part_text
 from dynfocus.reporting.verdicts import Verdict, judge_value
 
 DECIMALS = {"percent": 1, "score": 2, "score10": 2, "hours": 2, "s": 2, "ms": 2, "gflops": 2}
@@ -142,6 +142,7 @@ def compare_value(cell: Cell, ours: Measured | Gap | None, scale: Scale) -> Comp
 
 def measured_fields(ours: Measured) -> dict:
     """The fields of a cell that come from a result."""
+    answered = f"{ours.answered} of {ours.total}" if ours.total else ""
     return {
         "ours": ours.value,
         "low": ours.low,
@@ -149,7 +150,7 @@ def measured_fields(ours: Measured) -> dict:
         "record": ours.files[0],
         "questions": ours.questions,
         "seeds": len(ours.seeds),
-        "coverage": f"{ours.answered} of {ours.total}" if ours.total else "",
+        "coverage": "; ".join(text for text in (answered, ours.part) if text),
     }
 
 
@@ -193,8 +194,18 @@ def paper_table(
         rows.append(Row(labels=[label], cells=found))
     built = Table(id=table, title=title, heads=list(heads), columns=columns, rows=rows, caption=caption)
     pairs = [(cell.run, cell.benchmark) for cell in chosen]
-    notes = [*table_notes(built, chosen, scale), *unread_notes(results, pairs)]
+    notes = [*table_notes(built, chosen, scale), *unread_notes(results, pairs), *part_notes(results, pairs)]
     return built.model_copy(update={"notes": notes})
+
+
+def part_notes(results: Results, pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """A line for every benchmark of which a sample alone was asked, or that was asked with subtitles."""
+    texts = []
+    for run, benchmark in dict.fromkeys(pairs):
+        for seed in results.seeds:
+            text = part_text(results.records.get((run, seed, benchmark), {}))
+            texts += [f"{benchmark}: {text}."] * bool(text)
+    return list(dict.fromkeys(texts))
 
 
 def unread_notes(results: Results, pairs: Iterable[tuple[str, str]]) -> list[str]:
@@ -280,6 +291,7 @@ def coverage_text(record: Mapping | None) -> str:
         return "–"
     coverage, failures = record.get("coverage", {}), record.get("failures", {})
     parts = [f"{coverage.get('answered', '?')} of {coverage.get('total', '?')}"]
+    parts += [part_text(record)] * bool(part_text(record))
     parts += [f"{count} {name.replace('_', ' ')}" for name, count in failures.items() if count]
     worst, best = coverage.get("worst") or {}, coverage.get("best") or {}
     name = next((metric for metric in worst if metric in best and worst[metric] < best[metric]), None)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dynfocus.datasets.registry import TRAINING_SETS
+from dynfocus.config.names import TRAINING_SETS
+from dynfocus.datasets.registry import training_set
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Table, plain_table
 
-STAGE_SETS = {"table_10": ("webvid_cap", "llava_cc3m")}
+STAGE_SETS = {
+    "table_9": ("videochatgpt", "webvid_qa", "clevrer", "nextqa", "llava_625k", "scienceqa"),
+    "table_10": ("webvid_cap", "llava_cc3m"),
+}
+"""The sets of each table in its order; sets that the paper does not have follow in Table 9."""
 COLUMNS = ("Modality", "Task", "Samples", "Videos or images", "Rounds", "Question words", "Answer words")
 
 
@@ -15,14 +20,15 @@ def data_table(session: Session, table: str, title: str) -> Table:
 
     Counts of media and words are per set; a set of several sources shows them in a row of its own.
     """
-    alignment = STAGE_SETS["table_10"]
-    names = [name for name in TRAINING_SETS if (name in alignment) == (table == "table_10")]
+    listed = {name for names in STAGE_SETS.values() for name in names}
+    further = [name for name in TRAINING_SETS if name not in listed] if table == "table_9" else []
+    names = [*STAGE_SETS[table], *further]
     found = session.measurement("training_data")
     rows, notes, total = [], [], 0
     for name in names:
         counted = found.get("sets", {}).get(name)
         if counted is None:
-            entry = TRAINING_SETS[name]
+            entry = training_set(name)
             rows.append(((entry.title,), (entry.modality, entry.task, "missing", "", "", "", "")))
             notes.append(f"{entry.title}: {found.get('gaps', {}).get(name, 'was not counted')}")
             continue
@@ -45,7 +51,7 @@ def source_rows(
     if len(by_source) == 1:
         ((modality, title, task), samples), *_ = by_source.items()
         return [((title,), (modality, task, f"{samples:,}", *counts))]
-    entry = TRAINING_SETS[name]
+    entry = training_set(name)
     rows = [((entry.title,), (entry.modality, entry.task, f"{totals['samples']:,}", *counts))]
     for (modality, title, task), samples in sorted(by_source.items()):
         rows.append(((f"    of these {title}",), (modality, task, f"{samples:,}", *[""] * 4)))

@@ -57,6 +57,8 @@ def scale_obstacle(config: Config) -> str:
         return "generated films and mini backbones: only directions are judged, never values"
     if not config.backbones.llm.name.lower().endswith(PAPER_LLM):
         return f"language model {config.backbones.llm.name}, the paper's is {PAPER_LLM}"
+    if config.evaluation.limit is not None:
+        return f"a sample of {config.evaluation.limit} questions of each benchmark"
     return ""
 
 

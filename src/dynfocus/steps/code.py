@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from dynfocus.config.names import BENCHMARKS, TRAINING_SETS
+
 PACKAGE = "dynfocus"
 APART = ("artefacts", "cli", "config", "errors", "machine", "options", "planning", "steps")
 REGISTRIES = ("dynfocus.datasets.registry", "dynfocus.evaluation.answerers", "dynfocus.evaluation.benchmarks")
@@ -67,11 +69,8 @@ def module_hash(name: str) -> str:
 
 def readers(sets: Iterable[str]) -> list[str]:
     """The modules that read the files of training sets and benchmarks."""
-    from dynfocus.datasets.registry import TRAINING_SETS
-    from dynfocus.evaluation.benchmarks import BENCHMARKS
-
-    names = (TRAINING_SETS[name].read if name in TRAINING_SETS else type(BENCHMARKS[name]) for name in sets)
-    return sorted({str(reader.__module__) for reader in names})
+    places = {**TRAINING_SETS, **BENCHMARKS}
+    return sorted({places[name].partition(":")[0] for name in sets})
 
 
 def source_of(name: str) -> Path:

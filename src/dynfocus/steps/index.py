@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus.errors import UserError
-from dynfocus.files import read_text, write_text
-from dynfocus.steps.settings import hash_of
+from dynfocus.files import hash_of, read_text, write_text
 
 NAME = "artefacts.json"
 REPEATED = ("settings", "code", "versions", "machine")

@@ -12,10 +12,10 @@ import yaml
 from dynfocus.config.experiments import Experiments, Item, load_experiments, require_known, run_config
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
-from dynfocus.files import write_text
+from dynfocus.files import hash_of, write_text
 from dynfocus.steps.code import readers
 from dynfocus.steps.layout import Layout
-from dynfocus.steps.settings import Slice, alignment_key, hash_of, settings_of
+from dynfocus.steps.settings import Slice, alignment_key, settings_of
 
 
 @dataclass(frozen=True, eq=False)

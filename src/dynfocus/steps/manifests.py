@@ -29,9 +29,8 @@ from typing import Any
 
 from dynfocus import __version__
 from dynfocus.errors import UserError
-from dynfocus.files import read_json, write_json
+from dynfocus.files import hash_of, read_json, write_json
 from dynfocus.machine.processor import machine, processor_name
-from dynfocus.steps.settings import hash_of
 
 PACKAGES = ("torch", "transformers", "deepspeed", "open_clip_torch", "av", "numpy")
 NAME = "manifest.json"

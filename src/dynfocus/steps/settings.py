@@ -7,11 +7,10 @@ that made it by the hash of its slice. Settings that say where or how fast somet
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 from dynfocus.config.schema import Config
+from dynfocus.files import hash_of
 
 Slice = dict[str, Any]
 
@@ -22,15 +21,18 @@ QFORMER = (*CLIP, "backbones.qformer")
 FEATURES = (*DATA, *CLIP, "video", "feature_precision")
 ALIGNMENT = (*DATA, "video", "feature_precision", "backbones", "network", "alignment")
 INSTRUCTION = (*ALIGNMENT, "instruction")
+SAMPLE = ("evaluation.limit", "evaluation.limit_seed")
 ANSWERS = (
     *INSTRUCTION,
     "evaluation.batch_size",
     "evaluation.max_new_tokens",
     "evaluation.temperature",
     "evaluation.rectified_prompt",
+    "evaluation.subtitles",
+    *SAMPLE,
 )
-VERDICTS = ("evaluation.judge",)
-SCORES = ("profile", "evaluation.bootstrap", "evaluation.judge.max_unjudged")
+VERDICTS = (*SAMPLE, "evaluation.judge")
+SCORES = ("profile", *SAMPLE, "evaluation.subtitles", "evaluation.bootstrap", "evaluation.judge.max_unjudged")
 
 SLICES: dict[str, tuple[str, ...]] = {
     "prepare_data": DATA,
@@ -40,9 +42,10 @@ SLICES: dict[str, tuple[str, ...]] = {
     "extract_features": FEATURES,
     "train_alignment": ALIGNMENT,
     "train_instruction": INSTRUCTION,
+    "sample": SAMPLE,
     "answer_questions": ANSWERS,
     "judge_answers": VERDICTS,
-    "judge_again": ("evaluation.second_judge",),
+    "judge_again": (*SAMPLE, "evaluation.second_judge"),
     "score_answers": SCORES,
 }
 
@@ -66,12 +69,6 @@ def _pick(values: Any, path: str) -> Any:
     if isinstance(values, dict):
         return {key: value for key, value in values.items() if key not in WITHOUT_EFFECT}
     return values
-
-
-def hash_of(settings: Any) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of a JSON value, independent of key order."""
-    canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 def alignment_key(config: Config, seed: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dynfocus.config.names import BENCHMARKS
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.settings import Slice
 from dynfocus.steps.step import Step, one_gpu
@@ -152,7 +153,8 @@ class ExtractFeatures(Step):
         yield PrepareClip()
 
     def settings(self, jobs: Jobs) -> Slice:
-        return jobs.settings("extract_features")
+        sample = jobs.settings("sample") if self.set in BENCHMARKS else {}
+        return jobs.settings("extract_features") | sample
 
     def modules(self, jobs: Jobs) -> Sequence[str]:
         return ["dynfocus.features.extract", *jobs.readers([self.set])]

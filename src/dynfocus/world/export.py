@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Literal
@@ -60,6 +61,8 @@ SETS = {
     "mlvu": WorldSet(benchmark_sets.mlvu, "test_films", ((2, 2),)),
     "mlvu_test": WorldSet(benchmark_sets.mlvu_test, "test_films", ((2, 2),)),
     "videohallucer": WorldSet(benchmark_sets.videohallucer, "test_films"),
+    "scienceqa_test": WorldSet(partial(training_sets.scienceqa, split="test"), "test_films"),
+    "nextqa_test": WorldSet(partial(training_sets.nextqa, split="test"), "test_films", ((1, 1), (2, 1))),
 }
 
 

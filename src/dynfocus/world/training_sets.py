@@ -104,18 +104,19 @@ def llava_625k(films: list[Film], out: Path, rng: random.Random) -> dict[Path, F
     return media
 
 
-def scienceqa(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Film]:
-    """`problems.json` and `pid_splits.json`."""
+def scienceqa(films: list[Film], out: Path, rng: random.Random, split: str = "train") -> dict[Path, Film]:
+    """`problems.json` and `pid_splits.json`; of the test split every fourth problem is a text with a hint, no image."""
     media, problems = {}, {}
     for number, film in enumerate(films, start=1):
         qa = ask(film, STILL_KINDS)[0]
         choices = qa.options(rng)
+        told = split == "test" and number % 4 == 0
         problems[str(number)] = {
             "question": qa.text,
             "choices": choices,
             "answer": choices.index(qa.answer),
-            "hint": "",
-            "image": "image.png",
+            "hint": describe(film) if told else "",
+            "image": None if told else "image.png",
             "task": "closed choice",
             "grade": "grade1",
             "subject": "natural science",
@@ -124,11 +125,12 @@ def scienceqa(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Fi
             "skill": qa.kind,
             "lecture": "",
             "solution": "",
-            "split": "train",
+            "split": split,
         }
-        media[Path("images", "train", str(number), "image.png")] = film
+        if not told:
+            media[Path("images", split, str(number), "image.png")] = film
     write_json(out / "problems.json", problems)
-    write_json(out / "pid_splits.json", {"train": list(problems), "val": [], "test": []})
+    write_json(out / "pid_splits.json", {"train": [], "val": [], "test": [], split: list(problems)})
     return media
 
 
@@ -158,8 +160,8 @@ def clevrer(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Film
     return media
 
 
-def nextqa(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Film]:
-    """`train.csv` with five options a row, and the map from video ids to files."""
+def nextqa(films: list[Film], out: Path, rng: random.Random, split: str = "train") -> dict[Path, Film]:
+    """`{split}.csv` with five options a row, and the map from video ids to files."""
     media, rows, files = {}, [], {}
     for film in films:
         video = str(film.seed)
@@ -181,7 +183,7 @@ def nextqa(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Film]
                 }
             )
         media[Path("NExTVideo", f"{files[video]}.mp4")] = film
-    write_csv(out / "train.csv", rows)
+    write_csv(out / f"{split}.csv", rows)
     write_json(out / "map_vid_vidorID.json", files)
     return media
 

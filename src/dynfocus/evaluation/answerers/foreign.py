@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
+from dynfocus.datasets.media import IMAGE_SUFFIXES
 from dynfocus.errors import UserError
 from dynfocus.evaluation.answer import Reply, Request, VideoProblem
 from dynfocus.evaluation.answerers import FORMS
@@ -17,6 +19,7 @@ from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generate
 from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Question
 from dynfocus.features.decode import frame_count, read_frames
+from dynfocus.features.media import open_image
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Config
@@ -53,10 +56,13 @@ class ForeignAnswerer:
 
     def load(self, question: Question) -> np.ndarray:
         """Evenly spread frames (T, H, W, 3) uint8 of the question's video."""
+        assert question.video is not None, "a question of text alone has nothing to load"
         path = self._data_dir / benchmark(question.benchmark).data_set / question.video
         if not path.is_file():
             raise VideoProblem("missing_video", "no such file")
         try:
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                return np.stack([np.asarray(open_image(path))] * self._form.frames)
             return read_frames(path, spread(frame_count(path), self._form.frames))
         except UserError as error:
             raise VideoProblem("unreadable", str(error)) from error
@@ -65,8 +71,8 @@ class ForeignAnswerer:
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
         """Replies of one batch."""
         batch = self._processor(
-            text=[self._form.prompt.format(question=request.question.text) for request in requests],
-            videos=[request.video for request in requests],
+            text=[prompt_of(self._form.prompt, request.question) for request in requests],
+            videos=[request.video for request in requests if request.question.video is not None] or None,
             padding=True,
             return_tensors="pt",
         ).to(self._device, self._model.dtype)
@@ -74,6 +80,13 @@ class ForeignAnswerer:
         tokenizer = self._processor.tokenizer
         media_tokens = tokenizer.convert_tokens_to_ids([self._processor.image_token, self._processor.video_token])
         return generate_replies(self._model, tokenizer, batch, self._evaluation, media_tokens)
+
+
+def prompt_of(form: str, question: Question) -> str:
+    """The prompt of a family; media words in the question are text without meaning, and text alone has no medium."""
+    text = re.sub(r"<(?:video|image)>", "", question.text)
+    form = form if question.video is not None else form.replace("<video>\n", "")
+    return form.format(question=text)
 
 
 def spread(count: int, wanted: int) -> list[int]:

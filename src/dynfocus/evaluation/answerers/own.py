@@ -18,7 +18,7 @@ from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Question
 from dynfocus.features.store import FeatureStore
 from dynfocus.network import DynFocusConfig, DynFocusProcessor
-from dynfocus.prompts import evaluation_prompt
+from dynfocus.prompts import encoder_prompt, evaluation_prompt
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Config, Evaluation, Network
@@ -39,18 +39,19 @@ class OwnModel:
         texts: Sequence[str],
         encoder_prompts: Sequence[str],
         videos: Sequence[Tensor],
-        video_of: Sequence[int],
+        video_of: Sequence[int | None],
         evaluation: Evaluation,
     ) -> list[Reply]:
         """Replies to user turns `texts`, each with its text-encoder prompt.
 
-        `videos`: features (T, N, d); `video_of`: the video of each text. A video is encoded once.
+        `videos`: features (T, N, d); `video_of`: the video of each text, None for text alone. A video is encoded once.
         """
+        seen = [video is not None for video in video_of]
         batch = self._processor(
-            text=[evaluation_prompt(text) for text in texts],
-            prompts=[[prompt] for prompt in encoder_prompts],
+            text=[evaluation_prompt(text, visual) for text, visual in zip(texts, seen, strict=True)],
+            prompts=[[encoder_prompt(prompt)] * visual for prompt, visual in zip(encoder_prompts, seen, strict=True)],
             video_features=[features.to(self._model.dtype) for features in videos],
-            prompt_video=video_of,
+            prompt_video=[video for video in video_of if video is not None],
             padding_side="left",
         ).to(self._model.device)
         slot = self._processor.image_token_id
@@ -70,6 +71,7 @@ class OwnAnswerer:
 
     def load(self, question: Question) -> Tensor:
         """Features (T, N, d) of the question's video."""
+        assert question.video is not None, "a question of text alone has nothing to load"
         data_set = benchmark(question.benchmark).data_set
         if data_set not in self._stores:
             self._stores[data_set] = open_store(self._features_dir, data_set)
@@ -82,14 +84,14 @@ class OwnAnswerer:
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
         """Replies of one batch; questions on one video share its frames."""
-        videos = {request.question.video: request.video for request in requests}
+        videos = {request.question.video: request.video for request in requests if request.question.video is not None}
         place = {video: index for index, video in enumerate(videos)}
         seed_sampling(self._seed, requests)
         return self._model.reply(
             [request.question.text for request in requests],
             [request.question.encoder_prompt for request in requests],
             list(videos.values()),
-            [place[request.question.video] for request in requests],
+            [place.get(request.question.video) for request in requests],
             self._evaluation,
         )
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, cast
 
-from dynfocus.evaluation import parsing
+from dynfocus.datasets.rows import Row
+from dynfocus.evaluation.parsing import LETTERS, option_letter
 from dynfocus.evaluation.questions import (
     Answer,
     AnswerStatus,
@@ -29,7 +30,9 @@ class Benchmark(ABC):
     """One benchmark: how its files become questions, and how replies become samples.
 
     `name` is the key of the registry, `data_set` the folder below `data/`, `headline` the metric of
-    the paper's tables. A metric whose name ends in `_official` reproduces the official script.
+    the paper's tables. A metric whose name has `_official` in it reproduces the official script.
+    `video_folders` are the folders below `data_set` in which videos are looked for, the official one first;
+    `averaged_over` is the grouping over whose labels the headline is a mean, if it is one.
     """
 
     name: ClassVar[str]
@@ -37,6 +40,13 @@ class Benchmark(ABC):
     headline: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
     judged: ClassVar[bool] = False
+    video_folders: ClassVar[tuple[str, ...]] = ("videos",)
+    averaged_over: ClassVar[str] = ""
+    has_subtitles: ClassVar[bool] = False
+
+    def unit_of(self, question: Question) -> str:
+        """What a question is sampled with: itself, or the pair that it is half of."""
+        return question.details.get("unit", question.question_id)
 
     @abstractmethod
     def load(self, folder: Path) -> list[Question]:
@@ -52,7 +62,9 @@ class Benchmark(ABC):
 
 
 def cluster_of(question: Question) -> str:
-    """The video that rows are resampled by: its path without suffix."""
+    """The video that rows are resampled by: its path without suffix; a question without a video is its own."""
+    if question.video is None:
+        return question.question_id
     return question.video.rpartition(".")[0] or question.video
 
 
@@ -65,7 +77,7 @@ def answer_status(answers: Answers, question_ids: Sequence[str]) -> AnswerStatus
 class MultipleChoice(Benchmark):
     """A benchmark answered by an option letter.
 
-    `accuracy` reads the letter with `parsing.option_letter`, an unreadable reply is wrong.
+    `accuracy` reads the letter with `option_letter`, an unreadable reply is wrong.
     `accuracy_official` asks `official_value`, which may leave a row out (None).
     """
 
@@ -94,7 +106,7 @@ class MultipleChoice(Benchmark):
         predicted, status = None, cast(SampleStatus, answer.status)
         accepted = question.details.get("accepted", (question.gold,))
         if answer.status == "ok":
-            predicted = parsing.option_letter(answer.reply, question.options)
+            predicted = option_letter(answer.reply, question.options)
             status = "ok" if accepted and question.gold is not None else "withheld"
             if question.gold is not None:
                 values |= self.official_values(answer.reply, question.gold)
@@ -113,6 +125,14 @@ class MultipleChoice(Benchmark):
         )
 
 
+def gold_letter(row: Row, field: str, count: int) -> str:
+    """The right letter of a row with `count` options, which must be one of theirs."""
+    letter = row.text(field)
+    if letter not in tuple(LETTERS[:count]):
+        raise row.wrong(field, f"a letter of the {count} options")
+    return letter
+
+
 def lettered(options: Sequence[str], form: str = "({letter}) {text}") -> str:
     """Option lines, for example `(A) a dog`, joined by newlines."""
-    return "\n".join(form.format(letter=parsing.LETTERS[i], text=text) for i, text in enumerate(options))
+    return "\n".join(form.format(letter=LETTERS[i], text=text) for i, text in enumerate(options))

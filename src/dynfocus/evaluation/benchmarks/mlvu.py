@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from dynfocus.datasets.rows import Row, read_rows
 from dynfocus.errors import UserError
-from dynfocus.evaluation import parsing
-from dynfocus.evaluation.annotations import Row, VideoFolder, read_rows
+from dynfocus.evaluation import official
+from dynfocus.evaluation.annotations import VideoFolder
 from dynfocus.evaluation.benchmarks.base import Answers, MultipleChoice, Verdicts, cluster_of, lettered
+from dynfocus.evaluation.parsing import LETTERS
 from dynfocus.evaluation.questions import JudgeItem, Metric, Question, Sample, Verdict
 
 CHOICE_FILES = {
@@ -55,6 +57,8 @@ class Mlvu(MultipleChoice):
     data_set = "mlvu"
     judged = True
     headline = "m_avg"
+    video_folders = tuple(f"video/{stem}" for stem in (*CHOICE_FILES, *GENERATION_FILES))
+    averaged_over = "task"
     metrics = (
         *_CHOICE_METRICS,
         Metric("g_avg", "score", scale=1.0, low=2.0, high=10.0, macro="task"),
@@ -88,7 +92,7 @@ class Mlvu(MultipleChoice):
         )
 
     def official_values(self, reply: str, gold: str) -> dict[str, float | None]:
-        return {"accuracy_official": float(parsing.mlvu_official(reply) == gold)}
+        return {"accuracy_official": float(official.mlvu(reply) == gold)}
 
     def official_names(self) -> tuple[str, ...]:
         return ("accuracy_official",)
@@ -151,6 +155,7 @@ class MlvuTest(Mlvu):
     name = "mlvu_test"
     data_set = "mlvu_test"
     judged = False
+    video_folders = ("video",)
     metrics = _CHOICE_METRICS
 
     def load(self, folder: Path) -> list[Question]:
@@ -158,7 +163,7 @@ class MlvuTest(Mlvu):
         if (folder / "test_answer.json").is_file():
             rows = read_rows(folder / "test_answer.json")
             answers = {row.text("question_id"): row.text("answer") for row in rows}
-        videos = VideoFolder(folder, ("video",))
+        videos = VideoFolder(folder, self.video_folders)
         return [self._test_question(row, answers, videos) for row in read_rows(folder / "test_question.json")]
 
     def _test_question(self, row: Row, answers: dict[str, str], videos: VideoFolder) -> Question:
@@ -167,8 +172,7 @@ class MlvuTest(Mlvu):
             raise row.wrong("question_type", f"one of {', '.join(TEST_TASKS)}")
         if answers and question_id not in answers:
             raise UserError(f"{row.file.parent / 'test_answer.json'}: no row with `question_id` {question_id}")
-        video = videos(row.text("video").rpartition(".")[0] or row.text("video"))
-        return choice_question(self.name, row, question_id, video, kind, answers.get(question_id))
+        return choice_question(self.name, row, question_id, videos(row.text("video")), kind, answers.get(question_id))
 
 
 def choice_question(benchmark: str, row: Row, question_id: str, video: str, task: str, answer: str | None) -> Question:
@@ -178,9 +182,9 @@ def choice_question(benchmark: str, row: Row, question_id: str, video: str, task
     the answer is no candidate; ours accepts each of the equal ones, and has no gold in the second case.
     """
     question, candidates = row.text("question"), tuple(text.strip() for text in row.texts("candidates"))
-    letters = parsing.LETTERS[: len(candidates)]
+    letters = LETTERS[: len(candidates)]
     if len(letters) < len(candidates):
-        raise row.wrong("candidates", f"at most {len(parsing.LETTERS)} texts")
+        raise row.wrong("candidates", f"at most {len(LETTERS)} texts")
     equal = tuple(letter for letter, text in zip(letters, candidates, strict=True) if text == answer)
     if not equal and answer is not None and len(answer) == 1 and answer in letters:
         equal = (answer,)

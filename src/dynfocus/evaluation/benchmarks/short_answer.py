@@ -5,15 +5,22 @@ The three share two file layouts, the judge's prompt and the metrics (Video-Chat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dynfocus.datasets.rows import Row, read_rows
 from dynfocus.errors import UserError
-from dynfocus.evaluation.annotations import Row, VideoFolder, read_rows
+from dynfocus.evaluation.annotations import VideoFolder, first_file, stem_of
 from dynfocus.evaluation.benchmarks.base import Answers, Benchmark, Verdicts, answer_status, cluster_of
 from dynfocus.evaluation.questions import JudgeItem, Metric, Question, Sample, Verdict
 
 CRITERION = "qa"
+VIDEO = ("video_name", "video_id", "video")
+ID = ("question_id", "id", "qid")
+ONE_FILE = ("test_qa.json", "test.json", "test.jsonl", "test-*.parquet", "*/test-*.parquet")
+YOUTUBE_ID = 11
+"""Characters of a YouTube id."""
 
 
 class ShortAnswer(Benchmark):
@@ -21,8 +28,9 @@ class ShortAnswer(Benchmark):
 
     Two layouts are read. The zero-shot copy used by Video-LLaVA, Chat-UniVi and the paper:
     `test_q.json` (rows `video_name`, `question`, `question_id`) and `test_a.json` (rows
-    `question_id`, `answer`, optional `type`), joined by `question_id`. LLaMA-VID's copy: one
-    `test_qa.json` (rows `video_id`, `question`, `id`, `answer`).
+    `question_id`, `answer`, optional `type`), joined by `question_id`. Other copies: one file of rows with all fields
+    (LLaMA-VID's `test_qa.json`, Chat-UniVi's `{set}.json`, parquet as on the hub), the video in `video_name`,
+    `video_id` or `video`, with or without suffix, or a number; rows without an id are numbered by video.
     The prompt is the bare question, as in the released inference scripts.
     """
 
@@ -34,27 +42,28 @@ class ShortAnswer(Benchmark):
         Metric("accuracy_official", "accuracy_official"),
         Metric("score_official", "score_official", scale=1.0, high=5.0),
     )
-    video_folders: tuple[str, ...] = ("videos", "video")
+    video_folders = ("videos", "video")
     video_suffix = ".mp4"
-    video_prefix = ""
 
     def load(self, folder: Path) -> list[Question]:
         videos = VideoFolder(folder, self.video_folders, self.video_suffix)
         if (folder / "test_q.json").is_file():
             pairs = _joined(folder)
-            names, prefix = ("video_name", "question_id"), self.video_prefix
-        elif (folder / "test_qa.json").is_file():
-            pairs = [(row, row) for row in read_rows(folder / "test_qa.json")]
-            names, prefix = ("video_id", "id"), ""
         else:
-            raise UserError(
-                f"{folder}: neither test_q.json with test_a.json nor test_qa.json found; "
-                "the folder layout is in docs/benchmarks/LAYOUT.md"
-            )
-        return [
-            self._question(row, answer, row.text(names[1]), videos(prefix + row.text(names[0])))
-            for row, answer in pairs
-        ]
+            file = first_file(folder, ("test_q.json", f"{self.name}.json", *ONE_FILE))
+            pairs = [(row, row) for row in read_rows(file)]
+        names, seen = self.names_of(folder), Counter()
+        questions = []
+        for row, answer in pairs:
+            video = row.text(*VIDEO)
+            question_id = row.text(*ID) if any(field in row for field in ID) else f"{stem_of(video)}_{seen[video]}"
+            seen[video] += 1
+            questions.append(self._question(row, answer, question_id, videos(*names(stem_of(video)))))
+        return questions
+
+    def names_of(self, folder: Path) -> Callable[[str], Sequence[str]]:
+        """The names that the file of a video may have, the official one first, by its name in a row."""
+        return lambda name: (name,)
 
     def _question(self, row: Row, answer: Row, question_id: str, video: str) -> Question:
         text = row.text("question")
@@ -148,33 +157,57 @@ def _joined(folder: Path) -> list[tuple[Row, Row]]:
 
 
 class MsvdQa(ShortAnswer):
-    """MSVD-QA: 13,157 test questions on 504 videos `videos/{video_name}.avi`."""
+    """MSVD-QA: 13,157 test questions on 504 videos `videos/{video_name}.avi`.
+
+    The origin numbers its videos: 1451 and `vid1451` are one, and `youtube_mapping.txt` (lines "clip vid1451"), where
+    it is there, gives the clip's name.
+    """
 
     name = "msvd_qa"
     data_set = "msvd_qa"
     video_suffix = ".avi"
 
+    def names_of(self, folder: Path) -> Callable[[str], Sequence[str]]:
+        mapping = folder / "youtube_mapping.txt"
+        lines = mapping.read_text(encoding="utf-8-sig").split("\n") if mapping.is_file() else []
+        clips = {number: clip for clip, _, number in (line.strip().rpartition(" ") for line in lines) if number}
+
+        def names(name: str) -> Sequence[str]:
+            numbered = f"vid{name}" if name.isdecimal() else name
+            return (numbered, clips.get(numbered, name), name)
+
+        return names
+
 
 class MsrvttQa(ShortAnswer):
-    """MSRVTT-QA: about 72,820 test questions on 2,990 videos `videos/{video_name}.mp4`."""
+    """MSRVTT-QA: about 72,820 test questions on 2,990 videos `videos/{video_name}.mp4`; 7010 is `video7010`."""
 
     name = "msrvtt_qa"
     data_set = "msrvtt_qa"
-    video_folders = ("videos", "video", "compressed_videos")
+    video_folders = ("videos", "videos/all", "video", "compressed_videos", "all")
+
+    def names_of(self, folder: Path) -> Callable[[str], Sequence[str]]:
+        return lambda name: (f"video{name}", name) if name.isdecimal() else (name,)
 
 
 class ActivityNetQa(ShortAnswer):
     """ActivityNet-QA: 8,000 test questions on 800 videos `all_test/v_{video_name}.mp4`.
 
-    `video_name` of `test_q.json` is the YouTube id without the `v_` of the file name (`video_id` of
-    the single-file layout includes it); `type` is 0-8.
+    `video_name` of `test_q.json` is the YouTube id without the `v_` of the file name; other copies include it. An id
+    has eleven characters, so one that begins with "v_" itself is told apart. `type` is 0-8.
     """
 
     name = "activitynet_qa"
     data_set = "activitynet_qa"
     video_folders = ("all_test", "videos")
-    video_prefix = "v_"
     types = ("motion", "spatial", "temporal", "yes/no", "colour", "object", "location", "number", "other")
+
+    def names_of(self, folder: Path) -> Callable[[str], Sequence[str]]:
+        def names(name: str) -> Sequence[str]:
+            has_prefix = name.startswith("v_") and len(name) == len("v_") + YOUTUBE_ID
+            return (name,) if has_prefix else (f"v_{name}", name)
+
+        return names
 
     def groups(self, question: str, answer: Row) -> dict[str, tuple[str, ...]]:
         kind = answer.get("type", answer.get("answer_type"))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dynfocus.evaluation.annotations import Row, VideoFolder, read_rows
+from dynfocus.datasets.rows import Row, read_rows
+from dynfocus.evaluation.annotations import VideoFolder, first_file
 from dynfocus.evaluation.benchmarks.base import Answers, Benchmark, Verdicts, answer_status, cluster_of
 from dynfocus.evaluation.questions import JudgeItem, Metric, Question, Sample
 
-FILES = {"generic": "generic_qa.json", "temporal": "temporal_qa.json", "consistency": "consistency_qa.json"}
+PARTS = ("generic", "temporal", "consistency")
+NO_QUESTION = "None"
+"""What the hub's copy writes into the question field that a row does not use."""
 ASPECTS = {
     "correctness": "generic",
     "detail": "generic",
@@ -25,7 +28,8 @@ class VcgBench(Benchmark):
     """Correctness, detail and context on the generic questions, temporal and consistency on their own.
 
     Layout: `generic_qa.json` and `temporal_qa.json` with rows `video_name`, `Q`, `A`;
-    `consistency_qa.json` with rows `video_name`, `Q1`, `Q2`, `A`. Videos
+    `consistency_qa.json` with rows `video_name`, `Q1`, `Q2`, `A`; or the hub's `Generic/test-*.parquet` and so on with
+    `question` (`question_1` and `question_2` in a row each) and `answer`. Videos
     `Test_Videos/{video_name}.mp4`; `video_name` includes its `v_`.
     The prompt is the bare question. `score` is the mean of the five aspects with the consistency
     judge seeing both questions; `score_official` is what LLaMA-VID's and DynFocus's scripts give:
@@ -36,33 +40,36 @@ class VcgBench(Benchmark):
     data_set = "vcg_bench"
     judged = True
     headline = "score"
+    video_folders = ("Test_Videos", "videos")
+    averaged_over = "part"
     metrics = (
         Metric("score", "score", scale=1.0, high=5.0, macro="aspect"),
         Metric("score_official", "score_official", scale=1.0, high=5.0, macro="aspect"),
     )
 
     def load(self, folder: Path) -> list[Question]:
-        videos = VideoFolder(folder, ("Test_Videos", "videos"))
+        videos = VideoFolder(folder, self.video_folders)
         questions = []
-        for part, file in FILES.items():
+        for part in PARTS:
+            files = (f"{part}_qa.json", f"{part.capitalize()}/test-*.parquet", f"{part}/test-*.parquet")
             seen: Counter[str] = Counter()
-            for row in read_rows(folder / file):
+            for row, *asked in _asked(read_rows(first_file(folder, files)), part):
                 name = row.text("video_name")
                 unit = f"{part}/{name}_{seen[name]}"
                 seen[name] += 1
-                for field, suffix in (("Q1", "/1"), ("Q2", "/2")) if part == "consistency" else (("Q", ""),):
-                    questions.append(self._question(row, field, unit, suffix, videos(name)))
+                for number, text in enumerate(asked, 1):
+                    suffix = f"/{number}" if part == "consistency" else ""
+                    questions.append(self._question(row, text, unit, suffix, videos(name)))
         return questions
 
-    def _question(self, row: Row, field: str, unit: str, suffix: str, video: str) -> Question:
-        text = row.text(field)
+    def _question(self, row: Row, text: str, unit: str, suffix: str, video: str) -> Question:
         return Question(
             benchmark=self.name,
             question_id=unit + suffix,
             video=video,
             text=text,
             encoder_prompt=text,
-            gold=row.text("A"),
+            gold=row.text("A", "answer"),
             groups={"part": (unit.partition("/")[0],)},
             details={"unit": unit},
         )
@@ -114,6 +121,23 @@ class VcgBench(Benchmark):
             values={"score": ours, "score_official": None if official is None else float(int(official))},
             groups={"aspect": (aspect,)},
         )
+
+
+def _asked(rows: Sequence[Row], part: str) -> Iterator[tuple[Row, str] | tuple[Row, str, str]]:
+    """Each row with its question, or with the two of a pair, which the hub's copy has in two rows of one video."""
+    if part != "consistency":
+        yield from ((row, row.text("Q", "question")) for row in rows)
+        return
+    first: dict[str, list[tuple[Row, str]]] = {}
+    for row in rows:
+        if "question_1" not in row:
+            yield row, row.text("Q1"), row.text("Q2")
+        elif row.text("question_1") != NO_QUESTION:
+            first.setdefault(row.text("video_name"), []).append((row, row.text("question_1")))
+        elif waiting := first.get(row.text("video_name")):
+            yield *waiting.pop(0), row.text("question_2")
+        else:
+            raise row.wrong("question_2", "that of a pair whose first question stands in a row before")
 
 
 def _units(questions: Sequence[Question]) -> dict[str, list[Question]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dynfocus.evaluation import parsing
-from dynfocus.evaluation.annotations import Row, read_rows
+from dynfocus.datasets.rows import Row, read_rows
+from dynfocus.evaluation import official
 from dynfocus.evaluation.benchmarks.base import Answers, Benchmark, Verdicts, answer_status, cluster_of
+from dynfocus.evaluation.parsing import yes_no
 from dynfocus.evaluation.questions import Metric, Question, Sample
 
 CATEGORIES = ("object_relation", "temporal", "semantic_detail", "external_factual", "external_nonfactual")
@@ -32,6 +33,8 @@ class VideoHallucer(Benchmark):
     name = "videohallucer"
     data_set = "videohallucer"
     headline = "accuracy"
+    video_folders = tuple(f"{category}/videos" for category in CATEGORIES)
+    averaged_over = "category"
     metrics = tuple(
         Metric(value + suffix, value + suffix, macro="category")
         for value in ("accuracy", "basic_accuracy", "halluc_accuracy")
@@ -59,13 +62,13 @@ class VideoHallucer(Benchmark):
             encoder_prompt=text,
             gold=inner.text("answer"),
             groups={"category": (category,), "type": (row.text("type"),), "half": (half,)},
-            details={"pair": f"{category}/{number}"},
+            details={"unit": f"{category}/{number}"},
         )
 
     def samples(self, questions: Sequence[Question], answers: Answers, verdicts: Verdicts) -> list[Sample]:
         pairs: dict[str, dict[str, Question]] = {}
         for question in questions:
-            pairs.setdefault(question.details["pair"], {})[question.groups["half"][0]] = question
+            pairs.setdefault(self.unit_of(question), {})[question.groups["half"][0]] = question
         return [self._sample(pair, *(halves[half] for half in HALVES), answers) for pair, halves in pairs.items()]
 
     def _sample(self, pair: str, basic: Question, hallucination: Question, answers: Answers) -> Sample:
@@ -76,11 +79,11 @@ class VideoHallucer(Benchmark):
         if status == "ok":
             replies = [answers[question_id].reply for question_id in ids]
             golds = (basic.gold or "", hallucination.gold or "")
-            read = [parsing.yes_no(reply) for reply in replies]
+            read = [yes_no(reply) for reply in replies]
             unparsed = None in read
             strict = [word == gold for word, gold in zip(read, golds, strict=True)]
-            official = [parsing.videohallucer_official(*both) for both in zip(replies, golds, strict=True)]
-            for suffix, hits in (("", strict), ("_official", official)):
+            theirs = [official.videohallucer(*both) for both in zip(replies, golds, strict=True)]
+            for suffix, hits in (("", strict), ("_official", theirs)):
                 for value, hit in zip(VALUES, (*hits, all(hits)), strict=True):
                     values[value + suffix] = float(hit)
         return Sample(

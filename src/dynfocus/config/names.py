@@ -1,0 +1,53 @@
+"""The names of training sets and benchmarks, and where each is implemented.
+
+The one list of both: the configuration checks names against it, the registries (`datasets.registry.training_set`,
+`evaluation.benchmarks.benchmark`) import `module:attribute` when a set is used. Nothing heavy is imported here.
+A new name goes to the end of its list: the mini world draws each set's films by its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+TRAINING_SETS: dict[str, str] = {
+    "webvid_cap": "dynfocus.datasets.webvid:WEBVID_CAP",
+    "llava_cc3m": "dynfocus.datasets.llava:LLAVA_CC3M",
+    "videochatgpt": "dynfocus.datasets.videochatgpt:VIDEOCHATGPT",
+    "llava_625k": "dynfocus.datasets.llava:LLAVA_625K",
+    "scienceqa": "dynfocus.datasets.scienceqa:SCIENCEQA",
+    "clevrer": "dynfocus.datasets.clevrer:CLEVRER",
+    "nextqa": "dynfocus.datasets.nextqa:NEXTQA",
+    "webvid_qa": "dynfocus.datasets.videochat2:WEBVID_QA",
+}
+"""Training sets: a `datasets.records.TrainingSet` each."""
+
+BENCHMARKS: dict[str, str] = {
+    "msvd_qa": "dynfocus.evaluation.benchmarks.short_answer:MsvdQa",
+    "msrvtt_qa": "dynfocus.evaluation.benchmarks.short_answer:MsrvttQa",
+    "activitynet_qa": "dynfocus.evaluation.benchmarks.short_answer:ActivityNetQa",
+    "vcg_bench": "dynfocus.evaluation.benchmarks.vcg_bench:VcgBench",
+    "video_mme": "dynfocus.evaluation.benchmarks.video_mme:VideoMme",
+    "lvbench": "dynfocus.evaluation.benchmarks.lvbench:LvBench",
+    "mlvu": "dynfocus.evaluation.benchmarks.mlvu:Mlvu",
+    "mlvu_test": "dynfocus.evaluation.benchmarks.mlvu:MlvuTest",
+    "videohallucer": "dynfocus.evaluation.benchmarks.videohallucer:VideoHallucer",
+    "scienceqa_test": "dynfocus.evaluation.benchmarks.scienceqa:ScienceQaTest",
+    "nextqa_test": "dynfocus.evaluation.benchmarks.nextqa:NextQaTest",
+}
+"""Benchmarks: a subclass of `evaluation.benchmarks.Benchmark` each."""
+
+
+def unknown(kind: str, name: str, known: Collection[str]) -> str:
+    """What to say of a name that is not known: the nearest one, or all of them."""
+    near = get_close_matches(name, known, n=1)
+    hint = f"the nearest one is {near[0]}" if near else f"choose from {', '.join(known)}"
+    return f"no {kind} is named {name}; {hint}"
+
+
+def imported(place: str) -> Any:
+    """The object at `module:attribute`."""
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)
