@@ -4,7 +4,7 @@
     instruction    imgsp_v1; starts from a stage-1 checkpoint (from the backbones where there is nothing to align)
 
 Rolling checkpoints live in `work` and survive a kill; the next start goes on from the newest whole one, to the same
-losses. The finished model is written in `work` and renamed to `out`: config, weights and processor files,
+losses. A warning that the job's time ends (`interruption`) saves one and stops. The finished model is written in `work` and renamed to `out`: config, weights and processor files,
 `trainer_state.json`, `log.csv`, `coverage.json`, `tensorboard/`.
 """
 
@@ -29,6 +29,7 @@ from dynfocus.training.artefact import save_artefact
 from dynfocus.training.callbacks import CompleteMarker, LiveLine, TensorBoard
 from dynfocus.training.contract import MAX_GRADIENT_NORM, Plan, deepspeed_config, make_plan
 from dynfocus.training.data import Collator, Coverage, EpochSampler, Samples, Store, load_mixture, readable
+from dynfocus.training.interruption import SaveInTime
 from dynfocus.training.trainer import StageTrainer
 
 StageName = Literal["alignment", "instruction"]
@@ -87,7 +88,7 @@ def train_stage(
         work: folder of the rolling checkpoints, on the file system of `out`; emptied at the end.
 
     Raises:
-        UserError: settings that do not divide, too little data or memory, missing files.
+        UserError: settings that do not divide, too little data or memory, missing files; the job's time ends.
     """
     paths = (Path(path) for path in (data_dir, features_dir, init, out, work))
     job = Job(config, run, stage, seed, *paths)
@@ -98,12 +99,19 @@ def train_stage(
     samples, coverage = _samples(job, processor)
     plan = make_plan(job.settings, len(samples), world)
     _prepare_work(job, samples, plan)
+    in_time = SaveInTime()
     trainer = _trainer(job, model, processor, samples, plan)
+    trainer.add_callback(in_time)
     newest = checkpoints.newest_complete(job.work)
     if is_main():
         _announce(job, plan, samples, coverage, newest)
     vary_noise(seed, trainer.args.process_index)
     trainer.train(resume_from_checkpoint=None if newest is None else str(newest))
+    if in_time.stopped:
+        raise UserError(
+            f"{job.title}: the job's time ends; saved at step {trainer.state.global_step} of {plan.max_steps}, "
+            "start it again to go on from there"
+        )
     save_artefact(trainer, processor, coverage, job.out, job.work)
     barrier()
 
@@ -124,8 +132,7 @@ def load_model(job: Job) -> tuple[Any, Any]:
     else:
         from dynfocus.network.build import build_model
 
-        model, processor = build_model(job.config, job.init)
-        model = model.to(job.dtype)
+        model, processor = build_model(job.config, job.init, job.dtype)
     model.set_trainable(set(job.settings.trainable))
     if job.settings.gradient_checkpointing:
         # Newer transformers call it activation checkpointing.
