@@ -76,9 +76,14 @@ class Experiments(Section):
 
 
 def load_experiments(file: Path, config: Config) -> Experiments:
-    """Read and check the file: references must exist and every run must resolve against `config`."""
+    """Read and check the file: references must exist and every run must resolve against `config`.
+
+    Items name the sets that stand for theirs (`substitutes` of the profile).
+    """
     values = read_mapping(Path(file))
     experiments = validate(Experiments, values, [Layer(str(file), values)])
+    for item in experiments.tables.values():
+        item.datasets[:] = in_place(item.datasets, config)
     for name, run in experiments.runs.items():
         if run.weights is not None:
             require_known(f"{file}: runs.{name}.weights", [run.weights], experiments.runs, "run")
@@ -107,7 +112,30 @@ def run_config(config: Config, experiments: Experiments, name: str) -> Config:
     differences = {section: getattr(run, section) for section in DIFFERENCES if getattr(run, section)}
     differences = {section: resolve_shares(values, plain[section]) for section, values in differences.items()}
     layer = Layer(f"{config.experiments}: runs.{name}", differences)
-    return validate(Config, merge(plain, differences), [layer])
+    return substituted(validate(Config, merge(plain, differences), [layer]), name)
+
+
+def substituted(config: Config, run: str) -> Config:
+    """The configuration of a run with the sets that the profile puts in the place of others.
+
+    Raises UserError where a stage is left without data.
+    """
+    stages = {}
+    for name in ("alignment", "instruction"):
+        stage = getattr(config, name)
+        datasets = in_place(stage.datasets, config)
+        if not datasets:
+            raise UserError(
+                f"substitutes: leave nothing of {name}.datasets ({', '.join(stage.datasets)}) in run {run}; "
+                "name a set that takes its place"
+            )
+        stages[name] = stage.model_copy(update={"datasets": datasets})
+    return config.model_copy(update=stages)
+
+
+def in_place(datasets: Iterable[str], config: Config) -> list[str]:
+    """Training sets with every substituted one replaced, each once."""
+    return list(dict.fromkeys(other for name in datasets for other in config.substitutes.get(name, [name])))
 
 
 def resolve_shares(values: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:

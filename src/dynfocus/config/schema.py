@@ -32,6 +32,7 @@ TrainingSet = Literal[
     "clevrer",
     "nextqa",
     "webvid_qa",
+    "llava_video_cap",
 ]
 Benchmark = Literal[
     "msvd_qa",
@@ -298,6 +299,11 @@ class Config(Section):
         "ledger", description="`world`: sets rendered by the mini world; `ledger`: the real sets."
     )
     ledger: str = Field("config/datasets.yaml", description="File of the real sets, for `datasets: ledger`.")
+    substitutes: dict[TrainingSet, list[TrainingSet]] = Field(
+        {},
+        description="Sets that take the place of another in the mixtures of all runs, as `{webvid_cap: "
+        "[llava_video_cap], webvid_qa: []}`; none: the set is left out. Every table says so.",
+    )
     seeds: list[int] = Field([0], min_length=1, description="Training seeds; tables average over them.")
     claim_seeds: list[int] = Field(
         [0, 1, 2], min_length=1, description="Training seeds of the target `claims`; a verdict needs three."
@@ -317,3 +323,11 @@ class Config(Section):
     instruction: Stage
     evaluation: Evaluation = Evaluation()
     hardware: Hardware = Hardware()
+
+    @model_validator(mode="after")
+    def _substitutes_stand(self) -> Config:
+        for name, others in self.substitutes.items():
+            replaced = [other for other in others if other in self.substitutes]
+            if replaced:
+                raise ValueError(f"substitutes: {replaced[0]} stands for {name} and is itself replaced; name another")
+        return self

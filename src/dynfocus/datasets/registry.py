@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from dynfocus.datasets.clevrer import read_clevrer
-from dynfocus.datasets.llava import read_llava_625k, read_llava_cc3m
+from dynfocus.datasets.llava import read_llava_625k, read_llava_cc3m, read_llava_video_cap
 from dynfocus.datasets.nextqa import read_nextqa
 from dynfocus.datasets.records import Record, read_rows
 from dynfocus.datasets.scienceqa import read_scienceqa
@@ -42,6 +42,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
     "nextqa": TrainingSet(read_nextqa, "NExT-QA", "Video-Text", "VQA"),
     "llava_625k": TrainingSet(read_llava_625k, "LLaVA-625K", "Image-Text", "Mixture"),
     "scienceqa": TrainingSet(read_scienceqa, "ScienceQA", "Image-Text", "VQA"),
+    "llava_video_cap": TrainingSet(read_llava_video_cap, "LLaVA-Video-178K captions", "Video-Text", "Captioning"),
 }
 
 

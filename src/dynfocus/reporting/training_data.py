@@ -8,7 +8,7 @@ from dynfocus.errors import UserError
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Table, plain_table
 
-STAGE_SETS = {"table_10": ("webvid_cap", "llava_cc3m")}
+STAGE_SETS = {"table_10": ("webvid_cap", "llava_video_cap", "llava_cc3m")}
 COLUMNS = ("Modality", "Task", "Samples", "Videos or images", "Rounds", "Question words", "Answer words")
 
 
@@ -30,7 +30,8 @@ def data_table(session: Session, table: str, title: str) -> Table:
     Counts of media and words are per set; a set of several sources shows them in a row of its own.
     """
     alignment = STAGE_SETS["table_10"]
-    names = [name for name in TRAINING_SETS if (name in alignment) == (table == "table_10")]
+    shown = session.experiments.tables["training_data"].datasets
+    names = [name for name in TRAINING_SETS if name in shown and (name in alignment) == (table == "table_10")]
     rows, notes, total = [], [], 0
     for name in names:
         counted = count_set(session, name)
