@@ -103,7 +103,7 @@ def prepare_data(
     """
     jobs = load_jobs(config, overrides)
     made = catalogue.data(jobs, dataset)
-    if jobs.config.datasets == "ledger":
+    if jobs.config.source == "ledger":
         fetch_set(jobs, dataset, made)
         return
     from dynfocus.world.export import prepare

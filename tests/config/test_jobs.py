@@ -27,7 +27,7 @@ def with_experiments(tmp_path, repository):
 
     def make(runs: dict, tables: dict, *overrides: str) -> Jobs:
         file = tmp_path / "experiments.yaml"
-        file.write_text(yaml.safe_dump({"runs": runs, "tables": tables}))
+        file.write_text(yaml.safe_dump({"runs": runs, "items": tables}))
         selected = ["items=[all]", "runs=[all]", "benchmarks=[all]", f"experiments={file}"]
         return Jobs.load(load_config([repository / "config" / "mini.yaml"], [*selected, *overrides]))
 
@@ -53,7 +53,7 @@ def changed(config, path, value):
         ("backbones.llm.steps", 3),
         ("world.seed", 9),
         ("video.fps", 2.0),
-        ("datasets", "ledger"),
+        ("source", "ledger"),
     ],
 )
 def test_stage_1_key_changes_with_what_stage_1_depends_on(mini_config, path, value):
@@ -113,7 +113,7 @@ def test_a_stage_1_key_leads_back_to_its_runs(paper_jobs):
 
 
 def test_every_benchmark_of_every_item_is_scored(paper_jobs):
-    for name, item in paper_jobs.experiments.tables.items():
+    for name, item in paper_jobs.experiments.items.items():
         if "scores" in item.reads:
             for run in item.runs:
                 assert set(item.benchmarks) <= set(paper_jobs.benchmarks(run)), name
@@ -193,7 +193,7 @@ def test_blind_starts_from_the_backbones(paper_jobs):
 )
 def test_mistakes_in_experiments_are_one_line(tmp_path, mini_config, runs, tables, words):
     file = tmp_path / "experiments.yaml"
-    file.write_text(yaml.safe_dump({"runs": runs, "tables": tables}))
+    file.write_text(yaml.safe_dump({"runs": runs, "items": tables}))
     own = changed(changed(changed(mini_config, "experiments", str(file)), "items", ["all"]), "runs", ["all"])
     with pytest.raises(UserError) as caught:
         load_experiments(file, own)

@@ -207,7 +207,7 @@ def command(site, tmp_path, repository, monkeypatch):
     ledger = tmp_path / "datasets.yaml"
     ledger.write_text(yaml.safe_dump({"sets": {"msvd_qa": entry(site).model_dump(mode="json")}}))
     monkeypatch.chdir(repository)
-    options = ["datasets=ledger", f"ledger={ledger}", f"root={tmp_path / 'run'}"]
+    options = ["source=ledger", f"ledger={ledger}", f"root={tmp_path / 'run'}"]
     return ["--config", "config/mini.yaml", *(part for option in options for part in ("--set", option))]
 
 

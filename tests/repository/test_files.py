@@ -157,7 +157,7 @@ def test_notebooks_are_stored_without_what_a_run_leaves(repository, files):
 
 
 def test_every_notebook_belongs_to_an_item(repository, files):
-    items = yaml.safe_load((repository / "config" / "experiments.yaml").read_text())["tables"].values()
+    items = yaml.safe_load((repository / "config" / "experiments.yaml").read_text())["items"].values()
     wanted = {Path("notebooks") / item["notebook"] for item in items}
     assert wanted == {file for file in files if file.suffix == ".ipynb"}, "config/experiments.yaml against notebooks/"
 

@@ -65,7 +65,7 @@ def test_both_stages_fit_a_consumer_gpu(config, model, stage, load):
 
 def test_the_profile_for_a_cpu_differs_in_what_it_must(config, repository):
     world = load_config([repository / "config/small_world.yaml"])
-    assert (world.datasets, world.backbones.llm.source, world.hardware.device) == ("world", "gguf", "cpu")
+    assert (world.source, world.backbones.llm.source, world.hardware.device) == ("world", "gguf", "cpu")
     assert world.network.model_dump(exclude={"event_prototypes"}) == config.network.model_dump(
         exclude={"event_prototypes"}
     )

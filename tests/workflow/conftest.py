@@ -28,7 +28,7 @@ EXPERIMENTS = {
         "lazy": {"title": "Lazy", "instruction": {"learning_rate": 3e-4}},
         "blind": {"title": "Blind", "network": {"encoder": "blind"}},
     },
-    "tables": {
+    "items": {
         "main": {
             "title": "Main",
             "notebook": "main.ipynb",
@@ -91,7 +91,7 @@ def built(tmp_path_factory, repository) -> Path:
         (folder / "workflow" / "Snakefile").read_text().replace("    print_summary()", "    pass")
     )
     (folder / "notebooks").mkdir()
-    for item in EXPERIMENTS["tables"].values():
+    for item in EXPERIMENTS["items"].values():
         (folder / "notebooks" / item["notebook"]).write_text("{}")
     (folder / "config" / "experiments.yaml").write_text(yaml.safe_dump(EXPERIMENTS))
     (folder / "config" / "dummy.yaml").write_text(yaml.safe_dump({"extends": "mini.yaml", **PROFILE}))

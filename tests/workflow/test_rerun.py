@@ -59,7 +59,7 @@ def test_hardware_and_edited_rules_rerun_nothing(project):
 def test_new_run_that_shares_stage_1_trains_stage_2_only(project):
     def add(values):
         values["runs"]["eager"] = {"title": "Eager", "instruction": {"learning_rate": 9e-4}}
-        values["tables"]["main"]["runs"].append("eager")
+        values["items"]["main"]["runs"].append("eager")
 
     project.edit("config/experiments.yaml", add)
     assert project.planned() == sorted([tuning("eager"), *evaluation("eager", "msvd_qa"), PAGES[0], REPORT])

@@ -72,7 +72,7 @@ class Experiments(Section):
     """The whole file."""
 
     runs: dict[Name, Run]
-    tables: dict[Name, Item]
+    items: dict[Name, Item]
 
 
 def load_experiments(file: Path, config: Config) -> Experiments:
@@ -82,7 +82,7 @@ def load_experiments(file: Path, config: Config) -> Experiments:
     """
     values = read_mapping(Path(file))
     experiments = validate(Experiments, values, [Layer(str(file), values)])
-    for item in experiments.tables.values():
+    for item in experiments.items.values():
         item.datasets[:] = in_place(item.datasets, config)
     for name, run in experiments.runs.items():
         if run.weights is not None:
@@ -93,9 +93,9 @@ def load_experiments(file: Path, config: Config) -> Experiments:
                 f"{file}: runs.{name}: `model` names a finished model; remove weights, network, alignment, instruction"
             )
         run_config(config, experiments, name)
-    for name, item in experiments.tables.items():
+    for name, item in experiments.items.items():
         require_known(f"{file}: tables.{name}.runs", item.runs, experiments.runs, "run")
-    require_known("items", [item for item in config.items if item != "all"], experiments.tables, "report item")
+    require_known("items", [item for item in config.items if item != "all"], experiments.items, "report item")
     require_known("runs", [run for run in config.runs if run != "all"], experiments.runs, "run")
     return experiments
 

@@ -76,7 +76,7 @@ class Video(Section):
 
 
 class World(Section):
-    """The mini world: generated films with known ground truth (unused where `datasets` is `ledger`)."""
+    """The mini world: generated films with known ground truth (unused where `source` is `ledger`)."""
 
     seed: int = Field(0, description="Seed of every film, caption and question.")
     train_films: Count = Field(320, description="Films of webvid_cap and of videochatgpt, the default mixture.")
@@ -295,10 +295,10 @@ class Config(Section):
         ["*"],
         description="What `snakemake publish` stores, as patterns: `data/*`, `stage1/dynfocus`, `checkpoints/blind-*`",
     )
-    datasets: Literal["world", "ledger"] = Field(
+    source: Literal["world", "ledger"] = Field(
         "ledger", description="`world`: sets rendered by the mini world; `ledger`: the real sets."
     )
-    ledger: str = Field("config/datasets.yaml", description="File of the real sets, for `datasets: ledger`.")
+    ledger: str = Field("config/datasets.yaml", description="File of the real sets, for `source: ledger`.")
     substitutes: dict[TrainingSet, list[TrainingSet]] = Field(
         {},
         description="Sets that take the place of another in the mixtures of all runs, as `{webvid_cap: "
@@ -310,7 +310,7 @@ class Config(Section):
     )
     feature_shards: Count = Field(16, description="Parallel feature extraction jobs per set.")
     feature_precision: Literal["fp16", "fp32"] = Field("fp16", description="Storage type of cached features.")
-    items: list[str] = Field(["all"], description="Report items to build, keys of `tables` in the experiments; `all`.")
+    items: list[str] = Field(["all"], description="Report items to build, keys of `items` in the experiments; `all`.")
     runs: list[str] = Field(["all"], description="Runs to train and score; an item shows a gap for the others; `all`.")
     benchmarks: list[Benchmark | Literal["all"]] = Field(
         ["all"], description="Benchmarks to score; an item shows a gap for the others; `all`."

@@ -83,7 +83,7 @@ def datasets(
         print(instructions(dataset, entry, entry.parts, data / dataset))
         print(f"  Mini world: {entry.mini}" + (f"\n  Note: {entry.note}" if entry.note else ""))
     else:
-        show(table(ledger, read_pins(file), data if jobs.config.datasets == "ledger" else None))
+        show(table(ledger, read_pins(file), data if jobs.config.source == "ledger" else None))
 
 
 @app.command()

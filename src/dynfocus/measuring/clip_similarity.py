@@ -90,7 +90,7 @@ def measure_benchmarks(session: Session, item: str) -> tuple[dict[str, list[Simi
     curves: dict[str, list[Similarities]] = {}
     gaps: dict[str, str] = {}
     seed = session.seeds(item)[0]
-    for name in session.experiments.tables[item].benchmarks:
+    for name in session.experiments.items[item].benchmarks:
         try:
             by_video = questions_by_video(session, name)
             pairs = [(video, question_and_answer(one)) for video, asked in by_video.items() for one in asked]

@@ -232,7 +232,7 @@ def hub_access(repo: str, kind: str, environment: Mapping[str, str], offline: bo
 def check_network(config: Config, environment: Mapping[str, str]) -> Iterator[Check]:
     """Servers that the profile fetches from or asks; any answer will do."""
     servers = {}
-    if config.datasets == "ledger" or config.backbones.llm.source == "hub":
+    if config.source == "ledger" or config.backbones.llm.source == "hub":
         servers["hub"] = environment.get("HF_ENDPOINT", HUB)
     if config.evaluation.judge.kind == "openai":
         servers["judge"] = config.evaluation.judge.base_url

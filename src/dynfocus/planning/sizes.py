@@ -43,7 +43,7 @@ def set_size(config: Config, name: str) -> SetSize:
     """The size of a set under a profile: its sampling, and real or generated media."""
     row = rows("sets", "set")[name]
     image = row["kind"] == "image"
-    if config.datasets == "world":
+    if config.source == "world":
         return _world_size(config, name, row, image)
     return SetSize(
         samples=int(row["samples"]),

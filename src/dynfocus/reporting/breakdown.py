@@ -24,7 +24,7 @@ def short_names(benchmark: str, grouping: str) -> dict[str, str]:
 
 def group_table(session: Session, item: str, benchmark: str, grouping: str, title: str) -> Table:
     """A row per label that the paper names or the results have, a column per run of the item."""
-    results, entry = session.results(item), session.experiments.tables[item]
+    results, entry = session.results(item), session.experiments.items[item]
     names = short_names(benchmark, grouping)
     for run in entry.runs:
         names |= {label: label for label in results.labels(run, benchmark, grouping) if label not in names}

@@ -35,7 +35,7 @@ def headline_table(config: Config, root: Path) -> Table:
     benchmarks = [name for name in NAMES if name in present]
     titles = {name: run.title for name, run in session.experiments.runs.items()}
     main = {
-        run for item in ITEMS if item in session.experiments.tables for run in session.experiments.tables[item].runs
+        run for item in ITEMS if item in session.experiments.items for run in session.experiments.items[item].runs
     }
     runs = [run for run in titles if run in results.runs() and run in main]
     rows = [((titles[run], run), [headline_cell(results, run, benchmark) for benchmark in benchmarks]) for run in runs]

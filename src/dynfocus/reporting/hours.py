@@ -93,7 +93,7 @@ def accuracy_table(session: Session) -> Table:
     results = session.results("table_2")
     rows = [
         ((session.experiments.runs[run].title,), (own_cell(results.get(run, "msvd_qa", "accuracy")),))
-        for run in session.experiments.tables["table_2"].runs
+        for run in session.experiments.items["table_2"].runs
     ]
     return plain_table("table_2_accuracy", "What the hours buy", ("Model",), ("MSVD-QA Acc",), rows)
 
@@ -103,7 +103,7 @@ def loss_figure(session: Session) -> Figure:
     from dynfocus.reporting.figures import curves
 
     seed, series = session.seeds("table_2")[0], {}
-    for run in session.experiments.tables["table_2"].runs:
+    for run in session.experiments.items["table_2"].runs:
         for stage, folder in stage_folders(session, run, seed).items():
             points = {step["step"]: (step["loss"],) * 3 for step in read_log(folder) if "loss" in step}
             if points:

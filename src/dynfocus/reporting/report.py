@@ -86,14 +86,14 @@ def record_link(record: str) -> str:
 def selected_items(session: Session) -> list[str]:
     """Items of the experiments that this profile builds, in order."""
     chosen = session.config.items
-    return [name for name in session.experiments.tables if "all" in chosen or name in chosen]
+    return [name for name in session.experiments.items if "all" in chosen or name in chosen]
 
 
 def section(session: Session, name: str) -> Section:
     """An item as its notebook saved it, or an empty section when it has not run."""
     folder = session.layout.results
     path = folder / "tables" / f"{name}.json"
-    title = session.experiments.tables[name].title
+    title = session.experiments.items[name].title
     if not path.exists():
         return Section(name, title, Markup())
     item = SavedItem.model_validate_json(path.read_text(encoding="utf-8"))

@@ -95,7 +95,7 @@ class Session:
         """The seed that was asked for; else those of the item, or of the profile."""
         if self.seed is not None:
             return (self.seed,)
-        entry = self.experiments.tables.get(item)
+        entry = self.experiments.items.get(item)
         return tuple(entry.seeds if entry is not None and entry.seeds else self.config.seeds)
 
     def results(self, item: str = "") -> Results:
@@ -113,7 +113,7 @@ class Session:
 
     def coverage(self, item: str) -> Table:
         """Coverage and failures of the runs and benchmarks of an item."""
-        entry = self.experiments.tables[item]
+        entry = self.experiments.items[item]
         return tables.coverage_table(item, self.results(item), entry.runs, entry.benchmarks)
 
     def save(

@@ -30,7 +30,7 @@ class Point:
 
 def sweep_points(session: Session, sweep: str) -> list[Point]:
     """The item's runs of a sweep, in the order of the setting; `prototypes_25` has the paper's L = 25."""
-    paper = sweep_runs(session.experiments.tables[ITEM].runs, sweep)
+    paper = sweep_runs(session.experiments.items[ITEM].runs, sweep)
     points = [
         Point(run, getattr(session.jobs.run(run).network, SWEEP_FIELDS[sweep]), setting)
         for setting, run in paper.items()

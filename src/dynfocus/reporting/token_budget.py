@@ -66,7 +66,7 @@ def video_table(session: Session, item: str) -> Table:
     """Visual tokens of videos of several lengths, one row a run, and DynFocus with the paper's L and K."""
     networks = {
         session.experiments.runs[run].title: session.jobs.run(run).network
-        for run in session.experiments.tables[item].runs
+        for run in session.experiments.items[item].runs
     }
     ours, paper = session.jobs.run("dynfocus").network, Network()
     if ours.event_prototypes != paper.event_prototypes:
@@ -87,7 +87,7 @@ def video_figure(session: Session, item: str) -> Figure:
     from dynfocus.reporting.figures import curves
 
     series = {}
-    for run in session.experiments.tables[item].runs:
+    for run in session.experiments.items[item].runs:
         network = session.jobs.run(run).network
         points = {frames: num_visual_tokens(network, frames) for frames in range(1, 1001, 9)}
         series[session.experiments.runs[run].title] = {

@@ -30,7 +30,7 @@ def data_table(session: Session, table: str, title: str) -> Table:
     Counts of media and words are per set; a set of several sources shows them in a row of its own.
     """
     alignment = STAGE_SETS["table_10"]
-    shown = session.experiments.tables["training_data"].datasets
+    shown = session.experiments.items["training_data"].datasets
     names = [name for name in TRAINING_SETS if name in shown and (name in alignment) == (table == "table_10")]
     rows, notes, total = [], [], 0
     for name in names:

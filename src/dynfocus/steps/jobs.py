@@ -39,11 +39,11 @@ class Jobs:
     def items(self) -> dict[str, Item]:
         """The report items to build, in the order of the file."""
         chosen = self.config.items
-        return {name: item for name, item in self.experiments.tables.items() if "all" in chosen or name in chosen}
+        return {name: item for name, item in self.experiments.items.items() if "all" in chosen or name in chosen}
 
     def item(self, name: str) -> Item:
-        require_known("item", [name], self.experiments.tables, "report item")
-        return self.experiments.tables[name]
+        require_known("item", [name], self.experiments.items, "report item")
+        return self.experiments.items[name]
 
     def item_runs(self, item: str) -> list[str]:
         """Runs of an item that this configuration makes."""
@@ -153,7 +153,7 @@ class Jobs:
     @cached_property
     def _alignments(self) -> dict[str, tuple[str, int]]:
         owners: dict[str, tuple[str, int]] = {}
-        of_items = {seed for item in self.experiments.tables.values() for seed in item.seeds}
+        of_items = {seed for item in self.experiments.items.values() for seed in item.seeds}
         seeds = sorted({*self.config.seeds, *self.config.claim_seeds, *of_items})
         for run in self.experiments.runs:
             if self.weights_run(run) == run and self.has_alignment(run):

@@ -15,7 +15,7 @@ from dynfocus.config.schema import Config
 
 Slice = dict[str, Any]
 
-DATA = ("datasets", "world")
+DATA = ("source", "world")
 CLIP = ("world.seed", "backbones.clip", "video.image_size")
 LLM = ("world.seed", "backbones.llm")
 QFORMER = (*CLIP, "backbones.qformer")
