@@ -1,4 +1,4 @@
-"""A training on a real Slurm that meets its time limit: it saves before the end, is sent again and goes on by itself."""
+"""A training on a real Slurm that meets its time limit: it saves, is sent again and goes on by itself."""
 
 from __future__ import annotations
 

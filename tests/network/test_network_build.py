@@ -243,3 +243,25 @@ def test_other_visual_encoders_are_refused():
         load_vision_tower(torch.nn.Linear(2, 2), -2)
     with pytest.raises(UserError, match="outside a visual encoder of 3 blocks"):
         load_vision_tower(open_clip.model.CLIP(**CLIP).visual, -4)
+
+
+def test_positions_are_stretched_linearly_and_stay_so_when_saved(backbones, tmp_path):
+    folder, llm, _ = backbones
+    model, _ = build_model(config_of(rope_factor=2.0), folder)
+    model.save_pretrained(tmp_path / "saved")
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "saved")
+    for made in (model, loaded):
+        text = made.config.text_config
+        assert text.max_position_embeddings == 2 * llm.config.max_position_embeddings
+        assert (text.rope_parameters["rope_type"], text.rope_parameters["factor"]) == ("linear", 2.0)
+    own, stretched = llm.model.rotary_emb.inv_freq, loaded.language_model.model.rotary_emb.inv_freq
+    assert torch.allclose(stretched, own / 2)
+
+
+def test_positions_that_are_scaled_already_are_refused(backbones):
+    folder = backbones[0]
+    settings = json.loads((folder / "llm/config.json").read_text())
+    settings["rope_parameters"] = {"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}
+    (folder / "llm/config.json").write_text(json.dumps(settings))
+    with pytest.raises(UserError, match=r"network\.rope_factor: 2\.0 cannot stretch the positions of llama"):
+        build_model(config_of(rope_factor=2.0), folder)

@@ -195,7 +195,9 @@ def test_the_warning_of_a_time_limit_saves_stops_and_the_next_start_goes_on(toys
 
 def test_other_programs_ignore_the_warning():
     """Shell, pipe and Snakemake's Python around a training must outlive the signal that is sent to all of them."""
-    script = f"kill -{SIGNAL.value} $$; {sys.executable} -c 'import os; os.kill(os.getpid(), {SIGNAL.value})' && echo on"
+    script = (
+        f"kill -{SIGNAL.value} $$; {sys.executable} -c 'import os; os.kill(os.getpid(), {SIGNAL.value})' && echo on"
+    )
     assert subprocess.run(["bash", "-c", f"({script}) | tee /dev/null"], capture_output=True).stdout == b"on\n"
 
 

@@ -186,6 +186,9 @@ class Network(Section):
         "full", description="Jacobian of the perturbed Top-K: all of it, or the diagonal as in the released code."
     )
     projector_width: Count = Field(4096, description="Hidden width of F_fine and F_coarse.")
+    rope_factor: float = Field(
+        1.0, ge=1, description="Linear scaling of the LLM's rotary positions, for tokens of one round beyond them."
+    )
 
 
 WEIGHTLESS = (

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, InstructBlipQFormerConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    InstructBlipQFormerConfig,
+    PreTrainedConfig,
+)
 
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
@@ -33,7 +40,8 @@ def build_model(
     for part in (llm_dir, qformer_dir):
         if not (part / "config.json").is_file():
             raise UserError(f"{part}: no config.json; make the backbone first")
-    llm = AutoModelForCausalLM.from_pretrained(llm_dir, dtype=dtype)
+    llm_config = scale_positions(AutoConfig.from_pretrained(llm_dir), config.network.rope_factor)
+    llm = AutoModelForCausalLM.from_pretrained(llm_dir, config=llm_config, dtype=dtype)
     tokenizer = AutoTokenizer.from_pretrained(llm_dir)
     image_token_id = add_image_token(tokenizer)
     if len(tokenizer) > llm.get_input_embeddings().num_embeddings:
@@ -59,6 +67,24 @@ def build_model(
     align(model)
     qformer_tokenizer = AutoTokenizer.from_pretrained(qformer_dir)
     return model, DynFocusProcessor(tokenizer, qformer_tokenizer, model_config)
+
+
+def scale_positions(config: PreTrainedConfig, factor: float) -> PreTrainedConfig:
+    """An LLM's configuration with its rotary positions stretched to `factor` times their number (Chen et al. 2023).
+
+    Raises UserError for an LLM whose positions are not rotary, or scaled already.
+    """
+    if factor == 1:
+        return config
+    own = getattr(config, "rope_parameters", None) or {}
+    if own.get("rope_type") != "default":
+        raise UserError(
+            f"network.rope_factor: {factor} cannot stretch the positions of {config.model_type} "
+            f"({own.get('rope_type', 'not rotary')}); leave it at 1"
+        )
+    config.rope_parameters = {**own, "rope_type": "linear", "factor": factor}
+    config.max_position_embeddings = round(factor * config.max_position_embeddings)
+    return config
 
 
 def greedy(published: GenerationConfig, image_token_id: int) -> GenerationConfig:

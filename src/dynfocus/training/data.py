@@ -98,6 +98,12 @@ def readable(
     return kept, coverage
 
 
+def frames_of(entry: Entry, stores: Mapping[str, Store]) -> int:
+    """Number of frames T of an entry's medium; 0 for text alone."""
+    path = media_path(entry.record)
+    return 0 if path is None else len(stores[entry.set_name].frames(path))
+
+
 class Samples(Dataset):
     """Tokenised samples with their features, made on access."""
 
@@ -134,9 +140,7 @@ class Samples(Dataset):
 
     def frames(self, index: int) -> int:
         """Number of frames T of a sample's medium; 0 for a text-only sample."""
-        entry = self.entries[index]
-        path = media_path(entry.record)
-        return 0 if path is None else len(self.stores[entry.set_name].frames(path))
+        return frames_of(self.entries[index], self.stores)
 
     def digest(self) -> str:
         """Hash of all records in their order."""

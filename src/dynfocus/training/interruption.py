@@ -30,9 +30,7 @@ class SaveInTime(TrainerCallback):
     ) -> None:
         self.before = signal.signal(SIGNAL, self._warn)
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.stopped = self._any_warned(args.device) and state.global_step < state.max_steps
         control.should_save |= state.global_step == 1 or self.stopped
         control.should_training_stop |= self.stopped

@@ -4,8 +4,9 @@
     instruction    imgsp_v1; starts from a stage-1 checkpoint (from the backbones where there is nothing to align)
 
 Rolling checkpoints live in `work` and survive a kill; the next start goes on from the newest whole one, to the same
-losses. A warning that the job's time ends (`interruption`) saves one and stops. The finished model is written in `work` and renamed to `out`: config, weights and processor files,
-`trainer_state.json`, `log.csv`, `coverage.json`, `tensorboard/`.
+losses. A warning that the job's time ends (`interruption`) saves one and stops. The finished model is written in `work`
+and renamed to `out`: config, weights and processor files, `trainer_state.json`, `log.csv`, `coverage.json`,
+`tensorboard/`.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from dynfocus.config.schema import Config, Stage
 from dynfocus.errors import UserError
 from dynfocus.machine.launch import barrier, is_main, join_processes
 from dynfocus.prompts import Template
-from dynfocus.training import checkpoints, memory
+from dynfocus.training import budget, checkpoints, memory
 from dynfocus.training.artefact import save_artefact
 from dynfocus.training.callbacks import CompleteMarker, LiveLine, TensorBoard
 from dynfocus.training.contract import MAX_GRADIENT_NORM, Plan, deepspeed_config, make_plan
-from dynfocus.training.data import Collator, Coverage, EpochSampler, Samples, Store, load_mixture, readable
+from dynfocus.training.data import Collator, Coverage, EpochSampler, Samples, Store, frames_of, load_mixture, readable
 from dynfocus.training.interruption import SaveInTime
 from dynfocus.training.trainer import StageTrainer
 
@@ -96,7 +97,7 @@ def train_stage(
     set_seed(seed)
     disable_progress_bar()
     model, processor = load_model(job)
-    samples, coverage = _samples(job, processor)
+    samples, coverage = _samples(job, model, processor)
     plan = make_plan(job.settings, len(samples), world)
     _prepare_work(job, samples, plan)
     in_time = SaveInTime()
@@ -160,15 +161,19 @@ def _from_checkpoint(job: Job) -> tuple[Any, Any]:
     return model, DynFocusProcessor.from_pretrained(job.init)
 
 
-def _samples(job: Job, processor: Any) -> tuple[Samples, dict[str, Coverage]]:
+def _samples(job: Job, model: Any, processor: Any) -> tuple[Samples, dict[str, Coverage]]:
     from dynfocus.features.store import FeatureStore
 
     settings = job.settings
     stores: Mapping[str, Store] = {name: FeatureStore(job.features_dir / name) for name in settings.datasets}
     entries = load_mixture(settings.datasets, job.data_dir, settings.max_rounds)
     entries, coverage = readable(entries, stores, settings.min_coverage)
-    template = TEMPLATES[job.stage]
-    return Samples(entries, stores, processor.tokenizer, template, settings.max_text_tokens, job.seed), coverage
+    template, tokenizer = TEMPLATES[job.stage], processor.tokenizer
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if positions is not None:
+        limit = budget.Budget(tokenizer, template, settings.max_text_tokens, model.num_visual_tokens, positions)
+        entries = budget.fit(entries, limit, lambda entry: frames_of(entry, stores))
+    return Samples(entries, stores, tokenizer, template, settings.max_text_tokens, job.seed), coverage
 
 
 def _prepare_work(job: Job, samples: Samples, plan: Plan) -> None:
