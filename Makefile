@@ -74,4 +74,4 @@ lock: ## write the lock files, the conda files and the container recipes from py
 	$(BIN)/python scripts/export_environment.py
 
 clean: ## remove what runs made, keep the environment
-	rm -rf config.yaml experiments.yaml data backbones features checkpoints results logs work runs .snakemake
+	rm -rf data backbones features checkpoints results logs work runs .snakemake

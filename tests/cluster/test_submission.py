@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from dynfocus.config.load import load_config
-from dynfocus.steps.graph import Step, needed, output
 from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.table import AnswerQuestions, ExtractFeatures, TrainAlignment, TrainInstruction, needed
 
 SBATCH = """\
 #!{python}
@@ -30,10 +30,10 @@ SINFO = "#!/bin/sh\necho 'main*'\n"
 NOTHING = "#!/bin/sh\n"
 STAND_INS = {"sbatch": SBATCH, "sinfo": SINFO, "squeue": NOTHING, "sacct": NOTHING, "scontrol": NOTHING}
 RULES = {
-    "extract_features": Step("extract_features", ("videochatgpt", 0)),
-    "train_alignment": Step("train_alignment"),
-    "train_instruction": Step("train_instruction", ("dynfocus", 0)),
-    "answer_questions": Step("answer_questions", ("dynfocus", 0, 0)),
+    "extract_features": lambda jobs: ExtractFeatures("videochatgpt", 0, jobs.config.feature_shards),
+    "train_alignment": lambda jobs: TrainAlignment(jobs.alignment_key("dynfocus", 0)),
+    "train_instruction": lambda jobs: TrainInstruction("dynfocus", 0),
+    "answer_questions": lambda jobs: AnswerQuestions("dynfocus", 0, 0, jobs.config.evaluation.shards),
 }
 
 
@@ -51,16 +51,14 @@ def submit(clone, tmp_path, monkeypatch):
     def one(rule: str, *changes: str) -> dict[str, str]:
         root = tmp_path / "run"
         jobs = Jobs.load(load_config([Path("config/paper.yaml")], [f"root={root}", *changes]))
-        step = RULES[rule]
-        if rule == "train_alignment":
-            step = Step(rule, (jobs.alignment_key("dynfocus", 0),))
-        for before in needed(jobs, [step])[:-1]:
-            output(jobs, before).parent.mkdir(parents=True, exist_ok=True)
-            output(jobs, before).touch()
+        step = RULES[rule](jobs)
+        for file in (file for before in needed(jobs, [step])[:-1] for file in before.outputs(jobs)):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
         command = [sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/slurm", "--retries", "0"]
         command += ["--slurm-status-command", "squeue", "--slurm-no-account", "--rerun-triggers", "mtime"]
         command += ["--configfile", "config/paper.yaml", "--config", f"root={root}", *changes]
-        command += ["--", str(output(jobs, step))]
+        command += ["--", *map(str, step.outputs(jobs))]
         run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while run.poll() is None and not calls.exists():
             time.sleep(0.1)

@@ -8,9 +8,9 @@ import yaml
 from dynfocus.config.experiments import load_experiments
 from dynfocus.config.load import load_config
 from dynfocus.errors import UserError
-from dynfocus.steps.graph import Step, needed
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.settings import STEPS, alignment_key, hash_of, settings_of
+from dynfocus.steps.table import RenderReport, needed
 
 STAGES = ("alignment", "instruction")
 
@@ -244,8 +244,8 @@ def test_substitutes_reach_runs_that_name_their_own_mixture(repository):
     assert full.alignment.datasets == ["llava_video_cap", "llava_cc3m"]
     assert full.instruction.datasets == ["videochatgpt", "llava_625k", "scienceqa", "clevrer", "nextqa"]
     assert "llava_video_cap" in jobs.item_datasets("training_data")
-    steps = needed(jobs, [Step("render_report")])
-    assert not [step for step in steps if any("webvid" in str(key) for key in step.key)]
+    steps = needed(jobs, [RenderReport()])
+    assert not [step for step in steps if any("webvid" in str(key) for key in step.wildcards)]
 
 
 def test_substitutes_survive_the_resolved_configuration(repository, tmp_path):

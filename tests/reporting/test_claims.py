@@ -7,6 +7,7 @@ import pytest
 from score_files import score_record
 
 from dynfocus.config import load_config
+from dynfocus.paper.register import Claim, load_claims
 from dynfocus.reporting.claims import (
     claim_evaluations,
     claim_runs,
@@ -20,7 +21,6 @@ from dynfocus.reporting.claims import (
     store_claims,
 )
 from dynfocus.reporting.reasons import reason_of
-from dynfocus.reporting.register import Claim, load_claims
 from dynfocus.reporting.results import Results
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.settings import hash_of

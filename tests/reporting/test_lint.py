@@ -2,7 +2,7 @@
 
 import pytest
 
-from dynfocus.reporting import lint
+from dynfocus.paper import lint
 
 FINDINGS = {finding.id: finding for finding in lint.run()}
 

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynfocus.measuring.redundancy import (
+from dynfocus.measuring.similarity import (
     consecutive_similarity,
     draw_questions,
     irrelevant_ratio,
-    measure,
     min_max,
     repetitive_ratio,
     sensitivity,
+    similarities,
     summarise,
     text_similarity,
     unit_rows,
@@ -81,13 +81,13 @@ class FakeEmbedder:
 
 
 def test_a_benchmark_is_the_mean_over_its_videos():
-    curves = measure([("a.mp4", "what"), ("b.mp4", "who")], FakeEmbedder())
+    curves = similarities([("a.mp4", "what"), ("b.mp4", "who")], FakeEmbedder())
     found = summarise("msvd_qa", curves)
     assert (found.repetitive, found.irrelevant, found.videos) == (pytest.approx(2 / 3), 0.5, 2)
 
 
 def test_more_is_repetitive_and_less_irrelevant_at_lower_thresholds():
-    rows = sensitivity(measure([("a.mp4", "what")], FakeEmbedder()))
+    rows = sensitivity(similarities([("a.mp4", "what")], FakeEmbedder()))
     repetitive, irrelevant = zip(*(rows[threshold] for threshold in sorted(rows)), strict=True)
     assert list(repetitive) == sorted(repetitive, reverse=True)
     assert list(irrelevant) == sorted(irrelevant)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from dynfocus.errors import UserError
-from dynfocus.reporting import register
+from dynfocus.paper import register
 
 CELLS_PER_TABLE = {
     "table_1": 4 * 3,

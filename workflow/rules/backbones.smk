@@ -3,21 +3,21 @@
 
 rule prepare_clip:
     input:
-        backbone_inputs("clip"),
+        inputs_of("prepare_clip"),
     output:
         "<backbones>/clip/manifest.json",
     log:
         "<logs>/prepare_clip.log",
     benchmark:
-        "<benchmarks>/prepare_clip.tsv"
+        "<times>/prepare_clip.tsv"
     conda:
         "../../environment.yml"
-    threads: THREADS
+    threads: threads_of("prepare_clip")
     resources:
-        gpu=ON_GPU,
+        gpu=gpus_of("prepare_clip"),
     params:
         config=RESOLVED,
-        settings=step_settings("prepare_clip"),
+        settings=settings_of("prepare_clip"),
     message:
         "Preparing the visual encoder (CLIP)"
     shell:
@@ -26,21 +26,21 @@ rule prepare_clip:
 
 rule prepare_llm:
     input:
-        backbone_inputs("llm"),
+        inputs_of("prepare_llm"),
     output:
         "<backbones>/llm/manifest.json",
     log:
         "<logs>/prepare_llm.log",
     benchmark:
-        "<benchmarks>/prepare_llm.tsv"
+        "<times>/prepare_llm.tsv"
     conda:
         "../../environment.yml"
-    threads: THREADS
+    threads: threads_of("prepare_llm")
     resources:
-        gpu=ON_GPU,
+        gpu=gpus_of("prepare_llm"),
     params:
         config=RESOLVED,
-        settings=step_settings("prepare_llm"),
+        settings=settings_of("prepare_llm"),
     message:
         "Preparing the language model"
     shell:
@@ -49,22 +49,21 @@ rule prepare_llm:
 
 rule prepare_qformer:
     input:
-        backbone_inputs("qformer"),
-        clip="<backbones>/clip/manifest.json",
+        inputs_of("prepare_qformer"),
     output:
         "<backbones>/qformer/manifest.json",
     log:
         "<logs>/prepare_qformer.log",
     benchmark:
-        "<benchmarks>/prepare_qformer.tsv"
+        "<times>/prepare_qformer.tsv"
     conda:
         "../../environment.yml"
-    threads: THREADS
+    threads: threads_of("prepare_qformer")
     resources:
-        gpu=ON_GPU,
+        gpu=gpus_of("prepare_qformer"),
     params:
         config=RESOLVED,
-        settings=step_settings("prepare_qformer"),
+        settings=settings_of("prepare_qformer"),
     message:
         "Preparing the text encoder (Q-Former)"
     shell:
@@ -73,21 +72,21 @@ rule prepare_qformer:
 
 rule prepare_model:
     input:
-        model_inputs,
+        inputs_of("prepare_model"),
     output:
         "<checkpoints>/models/{run}/manifest.json",
     log:
         "<logs>/prepare_model/{run}.log",
     benchmark:
-        "<benchmarks>/prepare_model/{run}.tsv"
+        "<times>/prepare_model/{run}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: threads_of("prepare_model")
     resources:
-        gpu=0,
+        gpu=gpus_of("prepare_model"),
     params:
         config=RESOLVED,
-        settings=model_settings,
+        settings=settings_of("prepare_model"),
     message:
         "Fetching the model of {wildcards.run}, which is not ours"
     shell:

@@ -2,20 +2,22 @@
 
 
 rule prepare_data:
+    input:
+        inputs_of("prepare_data"),
     output:
         "<data>/{set}/manifest.json",
     log:
         "<logs>/prepare_data/{set}.log",
     benchmark:
-        "<benchmarks>/prepare_data/{set}.tsv"
+        "<times>/prepare_data/{set}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: threads_of("prepare_data")
     resources:
-        gpu=0,
+        gpu=gpus_of("prepare_data"),
     params:
         config=RESOLVED,
-        settings=step_settings("prepare_data"),
+        settings=settings_of("prepare_data"),
     message:
         "Preparing the files of {wildcards.set}"
     shell:
@@ -24,21 +26,21 @@ rule prepare_data:
 
 rule verify_data:
     input:
-        "<data>/{set}/manifest.json",
+        inputs_of("verify_data"),
     output:
         "<results>/coverage/{set}.json",
     log:
         "<logs>/verify_data/{set}.log",
     benchmark:
-        "<benchmarks>/verify_data/{set}.tsv"
+        "<times>/verify_data/{set}.tsv"
     conda:
         "../../environment.yml"
-    threads: THREADS
+    threads: threads_of("verify_data")
     resources:
-        gpu=0,
+        gpu=gpus_of("verify_data"),
     params:
         config=RESOLVED,
-        settings=step_settings("prepare_data"),
+        settings=settings_of("verify_data"),
     message:
         "Opening every video and image of {wildcards.set}"
     shell:

@@ -3,26 +3,23 @@
 
 rule answer_questions:
     input:
-        model=answering_model,
-        data=benchmark_data,
-        features=benchmark_features,
+        inputs_of("answer_questions"),
     output:
         "<results>/answers/{run}/seed-{seed}/shard-{shard}-of-{shards}.jsonl.manifest.json",
     log:
         "<logs>/answer_questions/{run}/seed-{seed}/shard-{shard}-of-{shards}.log",
     benchmark:
-        "<benchmarks>/answer_questions/{run}/seed-{seed}/shard-{shard}-of-{shards}.tsv"
+        "<times>/answer_questions/{run}/seed-{seed}/shard-{shard}-of-{shards}.tsv"
     conda:
         "../../environment.yml"
-    threads: THREADS
+    threads: threads_of("answer_questions")
     resources:
-        gpu=ON_GPU,
+        gpu=gpus_of("answer_questions"),
     params:
         config=RESOLVED,
-        settings=answer_settings,
-        benchmarks=run_benchmarks,
+        settings=settings_of("answer_questions"),
     message:
-        "Answering {params.benchmarks} with {wildcards.run}, seed {wildcards.seed}, shard {wildcards.shard} of {wildcards.shards}"
+        "Answering {params.settings[benchmarks]} with {wildcards.run}, seed {wildcards.seed}, shard {wildcards.shard} of {wildcards.shards}"
     shell:
         "dynfocus answer-questions --config {params.config} --run {wildcards.run} --seed {wildcards.seed}"
         " --shard {wildcards.shard} --num-shards {wildcards.shards} 2>&1 | tee {log}"
@@ -30,22 +27,21 @@ rule answer_questions:
 
 rule judge_answers:
     input:
-        answers=answers_of,
-        data=benchmark_data,
+        inputs_of("judge_answers"),
     output:
         "<results>/verdicts/{run}/seed-{seed}.jsonl",
     log:
         "<logs>/judge_answers/{run}/seed-{seed}.log",
     benchmark:
-        "<benchmarks>/judge_answers/{run}/seed-{seed}.tsv"
+        "<times>/judge_answers/{run}/seed-{seed}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: threads_of("judge_answers")
     resources:
-        gpu=0,
+        gpu=gpus_of("judge_answers"),
     params:
         config=RESOLVED,
-        settings=judge_settings,
+        settings=settings_of("judge_answers"),
     message:
         "Judging the answers of {wildcards.run}, seed {wildcards.seed}"
     shell:
@@ -54,25 +50,22 @@ rule judge_answers:
 
 rule score_answers:
     input:
-        answers=answers_of,
-        verdicts="<results>/verdicts/{run}/seed-{seed}.jsonl",
-        data=benchmark_data,
+        inputs_of("score_answers"),
     output:
-        scores="<results>/scores/{run}/seed-{seed}.json",
-        samples="<results>/scores/{run}/seed-{seed}.samples.jsonl",
+        "<results>/scores/{run}/seed-{seed}.json",
+        "<results>/scores/{run}/seed-{seed}.samples.jsonl",
     log:
         "<logs>/score_answers/{run}/seed-{seed}.log",
     benchmark:
-        "<benchmarks>/score_answers/{run}/seed-{seed}.tsv"
+        "<times>/score_answers/{run}/seed-{seed}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: threads_of("score_answers")
     resources:
-        gpu=0,
+        gpu=gpus_of("score_answers"),
     params:
         config=RESOLVED,
-        settings=score_settings,
-        benchmarks=run_benchmarks,
+        settings=settings_of("score_answers"),
     message:
         "Scoring {wildcards.run}, seed {wildcards.seed}"
     shell:

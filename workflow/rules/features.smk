@@ -3,23 +3,21 @@
 
 rule extract_features:
     input:
-        data="<data>/{set}/manifest.json",
-        coverage="<results>/coverage/{set}.json",
-        clip="<backbones>/clip/manifest.json",
+        inputs_of("extract_features"),
     output:
         "<features>/{set}/shard-{shard}-of-{shards}.safetensors.manifest.json",
     log:
         "<logs>/extract_features/{set}/shard-{shard}-of-{shards}.log",
     benchmark:
-        "<benchmarks>/extract_features/{set}/shard-{shard}-of-{shards}.tsv"
+        "<times>/extract_features/{set}/shard-{shard}-of-{shards}.tsv"
     conda:
         "../../environment.yml"
-    threads: THREADS
+    threads: threads_of("extract_features")
     resources:
-        gpu=ON_GPU,
+        gpu=gpus_of("extract_features"),
     params:
         config=RESOLVED,
-        settings=step_settings("extract_features"),
+        settings=settings_of("extract_features"),
     message:
         "Extracting the features of {wildcards.set}, shard {wildcards.shard} of {wildcards.shards}"
     shell:

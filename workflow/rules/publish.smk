@@ -8,7 +8,7 @@ rule publish:
     log:
         "<logs>/publish.log",
     benchmark:
-        "<benchmarks>/publish.tsv"
+        "<times>/publish.tsv"
     conda:
         "../../environment.yml"
     threads: 1

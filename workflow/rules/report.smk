@@ -1,25 +1,24 @@
-# Tables and figures by notebooks, and the page that holds them all.
+# Tables and figures by notebooks, the page that holds them all, and the claims.
 
 
 rule execute_notebook:
     input:
-        notebook=item_notebook,
-        made=item_inputs,
+        inputs_of("execute_notebook"),
     output:
-        notebook="<results>/notebooks/{item}.ipynb",
-        page="<results>/notebooks/{item}.html",
+        "<results>/notebooks/{item}.ipynb",
+        "<results>/notebooks/{item}.html",
     log:
         "<logs>/execute_notebook/{item}.log",
     benchmark:
-        "<benchmarks>/execute_notebook/{item}.tsv"
+        "<times>/execute_notebook/{item}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: threads_of("execute_notebook")
     resources:
-        gpu=0,
+        gpu=gpus_of("execute_notebook"),
     params:
         config=RESOLVED,
-        settings=item_settings,
+        settings=settings_of("execute_notebook"),
     message:
         "Executing the notebook of {wildcards.item}: {params.settings[title]}"
     shell:
@@ -28,21 +27,21 @@ rule execute_notebook:
 
 rule render_report:
     input:
-        pages=expand("<results>/notebooks/{item}.html", item=JOBS.items),
+        inputs_of("render_report"),
     output:
         "<results>/report.html",
     log:
         "<logs>/render_report.log",
     benchmark:
-        "<benchmarks>/render_report.tsv"
+        "<times>/render_report.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: threads_of("render_report")
     resources:
-        gpu=0,
+        gpu=gpus_of("render_report"),
     params:
         config=RESOLVED,
-        shown=list(JOBS.items),
+        settings=settings_of("render_report"),
     message:
         "Rendering {output}"
     shell:
@@ -51,21 +50,21 @@ rule render_report:
 
 rule test_claims:
     input:
-        claim_scores,
+        inputs_of("test_claims"),
     output:
         "<results>/claims.json",
     log:
         "<logs>/test_claims.log",
     benchmark:
-        "<benchmarks>/test_claims.tsv"
+        "<times>/test_claims.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: threads_of("test_claims")
     resources:
-        gpu=0,
+        gpu=gpus_of("test_claims"),
     params:
         config=RESOLVED,
-        settings=claim_parameters,
+        settings=settings_of("test_claims"),
     message:
         "Testing the paper's direction claims over the seeds {params.settings[seeds]}"
     shell:

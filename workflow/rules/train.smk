@@ -4,25 +4,22 @@
 
 rule train_alignment:
     input:
-        llm="<backbones>/llm/manifest.json",
-        qformer="<backbones>/qformer/manifest.json",
-        data=alignment_data,
-        features=alignment_features,
+        inputs_of("train_alignment"),
     output:
         "<checkpoints>/alignment/{key}/manifest.json",
     log:
         "<logs>/train_alignment/{key}.log",
     benchmark:
-        "<benchmarks>/train_alignment/{key}.tsv"
+        "<times>/train_alignment/{key}.tsv"
     conda:
         "../../environment.yml"
-    threads: THREADS
+    threads: threads_of("train_alignment")
     resources:
         **SPREAD,
-        gpu=TRAINING_GPUS,
+        gpu=gpus_of("train_alignment"),
     params:
         config=RESOLVED,
-        settings=alignment_settings,
+        settings=settings_of("train_alignment"),
         runs=alignment_runs,
     message:
         "Stage 1, vision-language alignment for {params.runs}"
@@ -32,24 +29,22 @@ rule train_alignment:
 
 rule train_instruction:
     input:
-        start=instruction_start,
-        data=instruction_data,
-        features=instruction_features,
+        inputs_of("train_instruction"),
     output:
         "<checkpoints>/instruction/{run}/seed-{seed}/manifest.json",
     log:
         "<logs>/train_instruction/{run}/seed-{seed}.log",
     benchmark:
-        "<benchmarks>/train_instruction/{run}/seed-{seed}.tsv"
+        "<times>/train_instruction/{run}/seed-{seed}.tsv"
     conda:
         "../../environment.yml"
-    threads: THREADS
+    threads: threads_of("train_instruction")
     resources:
         **SPREAD,
-        gpu=TRAINING_GPUS,
+        gpu=gpus_of("train_instruction"),
     params:
         config=RESOLVED,
-        settings=instruction_settings,
+        settings=settings_of("train_instruction"),
     message:
         "Stage 2, instruction tuning of {wildcards.run}, seed {wildcards.seed}"
     shell:

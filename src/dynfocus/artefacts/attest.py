@@ -7,9 +7,6 @@ two marks. Hashes let a third person see whether two reproductions agree to the 
 from __future__ import annotations
 
 import json
-import os
-import platform
-import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -17,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus import __version__
-from dynfocus.artefacts.ladder import is_used
+from dynfocus.artefacts.cache import decide
 from dynfocus.errors import UserError
-from dynfocus.machine.gpus import visible_gpus
-from dynfocus.steps.catalogue import demanded, name_of
+from dynfocus.machine.processor import machine
 from dynfocus.steps.jobs import Jobs
-from dynfocus.steps.manifests import content_hash, git_commit, read_manifest, verify, versions
+from dynfocus.steps.manifests import content_hash, git_commit, verify, versions
 from dynfocus.steps.settings import hash_of
+from dynfocus.steps.table import name_of
 
 RECORDS = Path("docs", "attestations")
 BEGIN, END = "<!-- attestations: begin -->", "<!-- attestations: end -->"
@@ -48,11 +45,12 @@ def record_of(jobs: Jobs, by: str = "") -> dict[str, Any]:
     layout = jobs.layout
     if not layout.report.is_file():
         raise UserError(f"{layout.report} is missing: finish the run before it is attested")
-    used = [artefact for artefact in demanded(jobs) if is_used(jobs, artefact)]
-    manifests = {name_of(jobs, artefact): verify(artefact.path, artefact.settings) for artefact in used}
+    decision = decide(jobs)
+    used = [*decision.pulled, *decision.made]
+    manifests = {name_of(jobs, step): verify(step.path(jobs), step.settings(jobs)) for step in used}
     seconds = Counter()
-    for artefact in used:
-        seconds[artefact.kind] += read_manifest(artefact.path)["wall_seconds"]
+    for step in used:
+        seconds[step.rule()] += manifests[name_of(jobs, step)]["wall_seconds"]
     return {
         "by": by,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -68,20 +66,6 @@ def record_of(jobs: Jobs, by: str = "") -> dict[str, Any]:
         "claims": claims(jobs),
         "content": {name: manifest["content"] for name, manifest in manifests.items()},
         "tables": {file.name: content_hash(file) for file in sorted((layout.results / "tables").glob("*.csv"))},
-    }
-
-
-def machine() -> dict[str, Any]:
-    """Processor, cores, memory and GPUs; no name of the machine."""
-    info = Path("/proc/cpuinfo")
-    models = re.findall(r"^model name\s*: (.*)$", info.read_text(), flags=re.M) if info.is_file() else []
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "processor": models[0] if models else platform.machine(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(memory / 2**30, 1),
-        "gpus": visible_gpus(),
-        "system": f"{platform.system()} {platform.machine()}",
     }
 
 

@@ -1,72 +1,94 @@
-"""Published artefacts put back in their places, each checked against the index before it counts as finished."""
+"""Published results put in their places, each checked against the index before it counts as finished."""
 
 from __future__ import annotations
 
+import difflib
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from dynfocus.artefacts import store
-from dynfocus.artefacts.index import Index, read_index
-from dynfocus.artefacts.ladder import is_pulled, require_published_with
+from dynfocus.artefacts import places, store
+from dynfocus.artefacts.cache import obstacle
 from dynfocus.artefacts.packs import unpack
-from dynfocus.config.experiments import require_known
 from dynfocus.errors import UserError
-from dynfocus.steps import catalogue
-from dynfocus.steps.catalogue import Artefact, demanded, name_of
+from dynfocus.steps.index import Index, read_index
 from dynfocus.steps.jobs import Jobs
-from dynfocus.steps.manifests import content_hash, manifest_path, read_manifest
+from dynfocus.steps.manifests import content_hash, manifest_path, read_manifest, write_manifest
+from dynfocus.steps.step import Step
+from dynfocus.steps.table import RenderReport, TestClaims, name_of, needed
+
+NEAREST = 3
 
 
-def pull(jobs: Jobs, name: str) -> Path:
-    """Put the published artefact `name` (its path below the root) in its place; returns that place.
+def published_steps(jobs: Jobs) -> dict[str, Step]:
+    """Everything that is published below this root and that this configuration knows, by name."""
+    stored = read_index(jobs.layout.root).stored
+    steps = {name_of(jobs, step): step for step in needed(jobs, [RenderReport(), TestClaims()])}
+    return {name: step for name, step in steps.items() if name in stored}
 
-    Whatever else this configuration pulls and lacks comes in the same call to DVC.
+
+def published_step(jobs: Jobs, name: str) -> Step:
+    """The step whose published result is called `name`.
+
+    Raises:
+        UserError: there is none; names the nearest, or how to make it.
     """
-    known = {name_of(jobs, artefact): artefact for artefact in demanded(jobs) if artefact.pack}
-    require_known("pull-artefact", [name], known, "published artefact")
-    artefact, root = known[name], jobs.layout.root
-    index = read_index(root)
-    require_published_with(jobs, index, artefact)
+    known = {name_of(jobs, step): step for step in needed(jobs, [RenderReport(), TestClaims()])}
+    step = known.get(name)
+    if step is None:
+        near = difflib.get_close_matches(name, published_steps(jobs), n=NEAREST, cutoff=0.3)
+        raise UserError(f"{name}: nothing of that name is published; the nearest: {', '.join(near) or 'none'}")
+    reason = obstacle(jobs, read_index(jobs.layout.root), step)
+    if reason is not None:
+        raise UserError(f"{name}: {reason}; make it with: snakemake {step.outputs(jobs)[0]}")
+    return step
+
+
+def pull(jobs: Jobs, steps: Iterable[Step]) -> list[Path]:
+    """Put the published results of `steps` in their places, in one call to DVC; returns what was not there before.
+
+    Raises:
+        UserError: the store lacks something, or holds something else than the index says.
+    """
+    root, index = jobs.layout.root, read_index(jobs.layout.root)
     with store.one_at_a_time(root):
-        lacking = [
-            other.pack for other in known.values() if is_pulled(jobs, other) and not manifest_path(other.path).is_file()
-        ]
-        wanted = dict.fromkeys([artefact.pack, *lacking, *_replies(index, artefact)])
-        store.fetch(root, [pack for pack in wanted if not _is_here(root, index, pack)])
-        if not _place(jobs, index, artefact):
-            store.fetch(root, [artefact.pack])
-            if not _place(jobs, index, artefact):
+        lacking = [step for step in steps if not _adopt(jobs, index, step)]
+        store.fetch(root, {places.out_of(jobs, step) for step in lacking})
+        _unpack(jobs, lacking)
+        for step in lacking:
+            if not _adopt(jobs, index, step):
+                name = name_of(jobs, step)
                 raise UserError(
-                    f"{artefact.path}: the pulled content is not the published one, "
-                    f"{index.manifests[name]['content'][:12]}; bring {artefact.pack.split('/')[0]}.dvc and "
-                    "artefacts.json back to one commit"
+                    f"{step.path(jobs)}: the pulled content is not the published one, "
+                    f"{index.manifests[name]['content'][:12]}; bring {step.group}.dvc and artefacts.json to one commit"
                 )
-        for pack in _replies(index, artefact):
-            if not jobs.layout.judge_replies.exists():
-                unpack(store.pack_file(root, pack), root, [jobs.layout.judge_replies])
-    return artefact.path
+    return [step.path(jobs) for step in lacking]
 
 
-def _place(jobs: Jobs, index: Index, artefact: Artefact) -> bool:
-    """Unpack an artefact; False, with nothing that counts as finished left, where its content is another one."""
+def _unpack(jobs: Jobs, steps: Iterable[Step]) -> None:
     root = jobs.layout.root
-    pack = store.pack_file(root, artefact.pack)
-    published = index.manifests[name_of(jobs, artefact)]
-    manifest = manifest_path(artefact.path)
-    folder = manifest.is_relative_to(artefact.path)
-    unpack(pack, root, [artefact.path] if folder else [artefact.path, *artefact.also, manifest])
-    if not (artefact.path.exists() and manifest.is_file()):
+    wanted: dict[Path, list[Path]] = {}
+    for step in steps:
+        if pack := places.pack_of(step):
+            wanted.setdefault(pack, []).extend(places.members_of(jobs, step)[:-1])
+    for pack, members in wanted.items():
+        replies = [jobs.layout.judge_replies] if not jobs.layout.judge_replies.exists() else []
+        unpack(root / pack, root, [*members, *replies])
+
+
+def _adopt(jobs: Jobs, index: Index, step: Step) -> bool:
+    """Whether the published result of a step is here; its manifest then stands beside it."""
+    path, published = step.path(jobs), index.manifests[name_of(jobs, step)]
+    if not path.exists() or not _is_equal(jobs, step, published):
         return False
-    made = read_manifest(artefact.path)
-    if content_hash(artefact.path, made.get("apart", ())) == made["content"] == published["content"]:
-        return True
-    manifest.unlink()
-    return False
+    if not manifest_path(path).is_file() or read_manifest(path) != published:
+        write_manifest(path, json.dumps(published, indent=2, ensure_ascii=False) + "\n")
+    return True
 
 
-def _is_here(root: Path, index: Index, pack: str) -> bool:
-    file = store.pack_file(root, pack)
-    return file.is_file() and file.stat().st_size == index.packs.get(pack)
-
-
-def _replies(index: Index, artefact: Artefact) -> list[str]:
-    return [catalogue.REPLIES] if artefact.kind == "answers" and catalogue.REPLIES in index.packs else []
+def _is_equal(jobs: Jobs, step: Step, published: Mapping[str, Any]) -> bool:
+    files = step.also(jobs)
+    if not all(file.is_file() and content_hash(file) == published["also"].get(file.name) for file in files):
+        return False
+    return content_hash(step.path(jobs), published["apart"]) == published["content"]

@@ -1,6 +1,6 @@
 """DVC, as little of it as needed: push a staged set of packs, pull packs, and keep the store in the repository small.
 
-A group of packs is one `.dvc` file at the profile's root, and its packs are `packs/{group}/*.tar.xz`.
+A group is one `.dvc` file at the profile's root, and its outputs lie at their real paths (`artefacts.places`).
 The default remote is the folder `dvcstore` of the repository, so a clone can pull without an account.
 """
 
@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,18 +20,18 @@ import yaml
 
 from dynfocus.errors import UserError
 
-LIMIT = 60_000_000
+LIMIT = 40_000_000
 """Bytes that the store in the repository may hold: every clone carries them."""
-PACKS = "packs"
-
-
-def pack_file(root: Path, pack: str) -> Path:
-    """Where a pack lies once it is made or pulled."""
-    return root / PACKS / f"{pack}.tar.xz"
+IGNORED = Path(".dvcignore")
 
 
 def dvc_file(root: Path, group: str) -> Path:
     return root / f"{group}.dvc"
+
+
+def is_ignored(file: Path) -> bool:
+    """Whether DVC leaves a file out: manifests travel in the index, TensorBoard's files name the machine."""
+    return "tensorboard" in file.parts or file.name.endswith("manifest.json")
 
 
 def dvc(arguments: Sequence[str], folder: Path = Path()) -> str:
@@ -56,26 +56,29 @@ def one_at_a_time(root: Path) -> Iterator[None]:
         yield
 
 
-def fetch(root: Path, packs: Iterable[str]) -> None:
-    """Pull packs from the default remote, all in one call; what DVC verifies is the hash of each."""
-    files = [pack_file(root, pack) for pack in packs]
-    missing = sorted({file.parent.name for file in files if not dvc_file(root, file.parent.name).is_file()})
-    if missing:
-        raise UserError(f"{dvc_file(root, missing[0])} is missing: nothing of {missing[0]} is published here")
-    if files:
-        dvc(["pull", "--force", *map(str, files)])
+def fetch(root: Path, outs: Iterable[Path]) -> None:
+    """Pull outputs of `.dvc` files, given relative to `root`, from the default remote, all in one call.
+
+    DVC verifies the hash of each file that it writes.
+    """
+    targets = [str(root / out) for out in sorted(outs)]
+    if targets:
+        dvc(["pull", "--force", *targets])
 
 
-def push_staged(stage: Path, groups: Iterable[str]) -> None:
-    """Add `{stage}/packs/{group}` to the cache and push them, inside `stage`, where a failure changes nothing.
+def push_staged(stage: Path, outs: Mapping[str, Sequence[Path]]) -> None:
+    """Add the outputs of each group below `stage` to the cache and push them, where a failure changes nothing.
 
     Leaves `{stage}/{group}.dvc`, ready to be moved to the root.
     """
     (stage / ".dvc").mkdir()
     (stage / ".dvc" / "config").write_text(_settings(), encoding="utf-8")
-    names = [f"{group}.dvc" for group in groups]
-    for group, name in zip(groups, names, strict=True):
-        (stage / name).write_text(f"outs:\n- path: {PACKS}/{group}\n", encoding="utf-8")
+    if IGNORED.is_file():
+        shutil.copyfile(IGNORED, stage / IGNORED)
+    names = [f"{group}.dvc" for group in outs]
+    for name, paths in zip(names, outs.values(), strict=True):
+        lines = "".join(f"- path: {path.as_posix()}\n" for path in paths)
+        (stage / name).write_text(f"outs:\n{lines}", encoding="utf-8")
     dvc(["commit", "--force", *names], stage)
     dvc(["push", *names], stage)
 

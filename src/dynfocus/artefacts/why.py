@@ -1,50 +1,61 @@
-"""The state of every artefact, with the reason why a job would make it."""
+"""The state of everything that a configuration makes, with the reason why a job would make it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from dynfocus.artefacts.ladder import is_pulled, is_used
+from dynfocus.artefacts.cache import decide
 from dynfocus.errors import UserError
-from dynfocus.steps.bindings import require_published
-from dynfocus.steps.catalogue import Artefact, demanded, name_of
+from dynfocus.steps.code import module_hash
 from dynfocus.steps.jobs import Jobs
-from dynfocus.steps.manifests import manifest_path, module_hash, read_manifest, verify, verify_inputs
+from dynfocus.steps.manifests import read_manifest, verify, verify_inputs
+from dynfocus.steps.perform import is_published
+from dynfocus.steps.step import Step
+from dynfocus.steps.table import is_done, name_of, needed
 
 FINISHED = "finished"
 
 
 def explain(jobs: Jobs, contains: str = "") -> Iterator[str]:
-    """One line per artefact that this configuration uses and whose name contains a text."""
-    states: dict[str, str] = {}
-    for artefact in demanded(jobs):
-        if is_used(jobs, artefact):
-            states[str(artefact.path)] = line = state(jobs, artefact, states)
-            if contains in str(artefact.path):
-                yield f"{name_of(jobs, artefact)}: {line}"
+    """One line per step that this configuration pulls or makes and whose result has a name that contains a text."""
+    decision = decide(jobs)
+    changed: dict[Step, tuple[str, ...]] = {}
+    states: dict[Step, str] = {}
+    for step in needed(jobs, [*decision.pulled, *decision.made]):
+        if is_done(jobs, step):
+            changed[step] = changed_code(jobs, step, changed)
+        if step in decision.pulled or step in decision.made:
+            states[step] = state(jobs, step, step in decision.pulled, states, changed.get(step, ()))
+            if contains in name_of(jobs, step):
+                yield f"{name_of(jobs, step)}: {states[step]}"
 
 
-def state(jobs: Jobs, artefact: Artefact, states: dict[str, str]) -> str:
-    """`finished`, or what is wrong; `states` are those of the artefacts made before."""
-    if not manifest_path(artefact.path).is_file():
-        return "missing: will be pulled" if is_pulled(jobs, artefact) else "missing: will be made"
+def state(jobs: Jobs, step: Step, pulled: bool, states: Mapping[Step, str], changed: tuple[str, ...]) -> str:
+    """`finished`, or what is wrong; `states` are those of the steps before."""
+    if not is_done(jobs, step):
+        return "missing: will be pulled" if pulled else "missing: will be made"
     try:
-        manifest = verify(artefact.path, artefact.settings)
-        if is_pulled(jobs, artefact):
-            require_published(jobs, artefact, manifest["content"])
-        else:
-            verify_inputs(artefact.path, manifest)
+        manifest = verify(step.path(jobs), step.settings(jobs))
+        if not is_published(jobs, step, manifest):
+            verify_inputs(step.path(jobs), manifest)
     except UserError as error:
-        return str(error).removeprefix(f"{artefact.path}: ")
-    waiting = [source for source in manifest["inputs"] if states.get(source, FINISHED).split(";")[0] != FINISHED]
-    if waiting and not is_pulled(jobs, artefact):
-        return f"{FINISHED} from {waiting[0]}, which is not; made again only if that changes"
-    changed = changed_code(artefact)
-    return (
-        f"{FINISHED}; the code of {', '.join(changed)} is another one now, which starts no job" if changed else FINISHED
-    )
+        return str(error).removeprefix(f"{step.path(jobs)}: ")
+    waiting = [before for before in step.inputs(jobs) if not states.get(before, FINISHED).startswith(FINISHED)]
+    if waiting and not pulled:
+        return f"{FINISHED} from {name_of(jobs, waiting[0])}, which is not; made again only if that changes"
+    return f"{FINISHED}; by other code, which starts no job: {', '.join(changed)}" if changed else FINISHED
 
 
-def changed_code(artefact: Artefact) -> list[str]:
-    """The modules recorded in a manifest whose source is another one now."""
-    return [name for name, before in read_manifest(artefact.path)["code"].items() if module_hash(name) != before]
+def changed_code(jobs: Jobs, step: Step, before: Mapping[Step, tuple[str, ...]]) -> tuple[str, ...]:
+    """The modules behind a finished step, or behind anything that it was made from, that are others now."""
+    own = (name for name, made in read_manifest(step.path(jobs))["code"].items() if current_hash(name) != made)
+    inherited = (name for source in step.inputs(jobs) for name in before.get(source, ()))
+    return tuple(sorted({*own, *inherited}))
+
+
+def current_hash(module: str) -> str:
+    """The hash of a module's source; empty where there is no such module any more."""
+    try:
+        return module_hash(module)
+    except ModuleNotFoundError:
+        return ""

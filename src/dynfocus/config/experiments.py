@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from dynfocus.config.load import Layer, merge, read_mapping, validate
 from dynfocus.config.schema import WEIGHTLESS, Benchmark, Config, Section, TrainingSet
@@ -61,11 +61,21 @@ class Item(Section):
     benchmarks: list[Benchmark] = Field([], description="Benchmarks it shows.")
     datasets: list[TrainingSet] = Field([], description="Training sets it shows.")
     seeds: list[int] = Field([], description="Training seeds it averages over; empty: those of the profile.")
-    reads: list[Literal["scores", "alignment", "checkpoints", "data", "features", "clip"]] = Field(
-        ["scores"],
-        description="What it reads: `scores`, `alignment` (checkpoints of stage 1) and `checkpoints` of the runs, "
-        "`data`, `features` of the sets, `clip`.",
+    measures: Name | None = Field(
+        None, description="Module of dynfocus.measuring that makes what the notebook cannot read from scores."
     )
+    reads: list[Literal["scores", "answers", "alignment", "checkpoints", "data", "features", "clip"]] = Field(
+        ["scores"],
+        description="What it reads: the notebook `scores`, and the measurement anything else: `answers`, `alignment` "
+        "(checkpoints of stage 1) and `checkpoints` of the runs, `data` and `features` of the sets, `clip`.",
+    )
+
+    @model_validator(mode="after")
+    def _notebooks_read_scores_alone(self) -> Item:
+        others = [kind for kind in self.reads if kind != "scores"]
+        if others and self.measures is None:
+            raise ValueError(f"reads {others[0]}, which takes a measurement: name one in `measures`")
+        return self
 
 
 class Experiments(Section):
@@ -94,7 +104,7 @@ def load_experiments(file: Path, config: Config) -> Experiments:
             )
         run_config(config, experiments, name)
     for name, item in experiments.items.items():
-        require_known(f"{file}: tables.{name}.runs", item.runs, experiments.runs, "run")
+        require_known(f"{file}: items.{name}.runs", item.runs, experiments.runs, "run")
     require_known("items", [item for item in config.items if item != "all"], experiments.items, "report item")
     require_known("runs", [run for run in config.runs if run != "all"], experiments.runs, "run")
     return experiments

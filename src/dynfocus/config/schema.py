@@ -292,7 +292,11 @@ class Config(Section):
     experiments: str = Field("config/experiments.yaml", description="File of runs and tables.")
     start_from: StartFrom = Field(
         "scratch",
-        description="What is pulled in place of made: nothing, stage 1 and before, checkpoints, predictions, scores.",
+        description="How late published results may take the place of jobs, where they fit: never, up to stage 1, "
+        "checkpoints, predictions, scores. What is not published, or with other settings, is made.",
+    )
+    never_train: bool = Field(
+        False, description="Stop with one line that names them where models would have to be trained."
     )
     published: list[str] = Field(
         ["*"],

@@ -33,8 +33,6 @@ from dynfocus.features.decode import sample_frames
 from dynfocus.features.media import find, open_image
 from dynfocus.features.store import ShardWriter
 from dynfocus.network.vision import VisionTower, load_vision_tower
-from dynfocus.steps.manifests import content_of
-from dynfocus.steps.settings import hash_of, settings_of
 
 DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
 TOGETHER = {"cpu": 1, "cuda": 128}
@@ -46,8 +44,12 @@ Decoded = tuple[str, np.ndarray, np.ndarray]
 """A medium, its frames (T, S, S, 3) uint8 and their indices (T,)."""
 
 
-def extract(config: Config, name: str, media: Sequence[str], data: Path, clip_dir: Path, out: Path) -> None:
+def extract(
+    config: Config, name: str, media: Sequence[str], data: Path, clip_dir: Path, out: Path, made_of: str
+) -> None:
     """Write the features of some media of a set, one shard of them, or go on with it.
+
+    `made_of` says what decides the shard; an unfinished one with another is begun anew.
 
     Media that are not there or cannot be read are named on standard error and left out; if fewer than
     `video.min_readable` of the shard's media remain, no shard is written and a UserError says so.
@@ -55,8 +57,7 @@ def extract(config: Config, name: str, media: Sequence[str], data: Path, clip_di
     torch.set_num_threads(config.hardware.threads)
     device = torch.device(config.hardware.device)
     media = list(media)
-    made_of = [settings_of(config, "extract_features"), media, content_of(data), content_of(clip_dir)]
-    writer = ShardWriter(out, media, hash_of(made_of))
+    writer = ShardWriter(out, media, made_of)
     left = [medium for medium in media if medium not in writer.finished]
     if len(left) < len(media):
         print(f"{name}: going on after {len(media) - len(left)} of {len(media)} media", file=sys.stderr)

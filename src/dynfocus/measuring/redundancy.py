@@ -1,135 +1,106 @@
-"""Appendix A: how many frames of a video repeat, and how many say nothing about the answer.
-
-r_d (equation 1): share of consecutive pairs whose similarity s_t = cos(f_t, f_{t+1}) is above 0.6.
-r_a (equation 2): share of frames whose similarity s_t = cos(f_t, q‖a) is below 0.4. Both after
-min-max normalisation over the video; f_t and q‖a are CLIP's embeddings of frame and text.
-"""
+"""Appendix A on real files: CLIP's embeddings of sampled frames and of question and answer, through open_clip."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from dynfocus.reporting.register import value_of
+from dynfocus.config.schema import Video
+from dynfocus.errors import UserError
+from dynfocus.evaluation.benchmarks import benchmark
+from dynfocus.evaluation.questions import Question
+from dynfocus.features.decode import sample_frames
+from dynfocus.measuring.models import questions_by_video
+from dynfocus.measuring.similarity import draw_questions, similarities
+from dynfocus.steps.jobs import Jobs
 
-REPETITIVE = value_of("a.threshold_repetitive")
-IRRELEVANT = value_of("a.threshold_irrelevant")
-VIDEOS = int(value_of("a.videos"))
-THRESHOLDS = tuple(step / 10 for step in range(1, 10))
-"""Thresholds of the sensitivity table."""
+LETTERS = "ABCDEF"
+FRAMES_PER_PASS = 64
+DIGITS = 6
 
 
-class Embedder(Protocol):
-    """CLIP: embeddings of the frames of a video and of texts."""
+def measure(jobs: Jobs, item: str) -> dict[str, Any]:
+    """`curves`: benchmark -> the similarities along each sampled video; `gaps`: benchmark -> why there are none."""
+    curves: dict[str, list[dict[str, Any]]] = {}
+    gaps: dict[str, str] = {}
+    for name in jobs.item_benchmarks(item):
+        try:
+            by_video = questions_by_video(jobs, name)
+            pairs = [(video, question_and_answer(one)) for video, asked in by_video.items() for one in asked]
+            folder = jobs.layout.data / benchmark(name).data_set
+            embedder = ClipEmbedder(jobs.layout.backbones / "clip", folder, jobs.config.video)
+            found = similarities(draw_questions(pairs, jobs.item_seeds(item)[0]), embedder)
+        except UserError as error:
+            gaps[name] = str(error)
+            continue
+        curves[name] = [
+            {
+                "video": one.video,
+                "text": one.text,
+                "consecutive": [round(float(value), DIGITS) for value in one.consecutive],
+                "to_text": [round(float(value), DIGITS) for value in one.to_text],
+            }
+            for one in found
+        ]
+    return {"curves": curves, "gaps": gaps}
+
+
+@cache
+def load_clip(checkpoint: Path) -> tuple[Any, Any]:
+    """The CLIP of the prepared visual encoder and its tokenizer, read once for all benchmarks."""
+    from open_clip import SimpleTokenizer
+
+    from dynfocus.backbones.clip import load
+
+    model = load(checkpoint)
+    return model, SimpleTokenizer(context_length=model.context_length)
+
+
+class ClipEmbedder:
+    """The visual encoder's whole CLIP, both towers, as the embedder of frames and texts."""
+
+    def __init__(self, checkpoint: Path, data: Path, sampling: Video):
+        """From the prepared visual encoder in `checkpoint`; video paths are relative to `data`."""
+        self.model, self.tokenizer = load_clip(checkpoint)
+        self.data, self.sampling = data, sampling
 
     def frames(self, video: str) -> NDArray[np.floating]:
-        """(T, d) of the sampled frames."""
+        """(T, d) of the sampled frames of a video."""
+        import torch
+
+        from dynfocus.backbones.clip import normalize
+
+        side = self.model.visual.image_size
+        height, width = (side, side) if isinstance(side, int) else side
+        sampled, _ = sample_frames(self.data / video, self.sampling)
+        images = np.stack([resize(frame, width, height) for frame in sampled])
+        with torch.inference_mode():
+            parts = [self.model.encode_image(pixels) for pixels in normalize(images).split(FRAMES_PER_PASS)]
+        return torch.cat(parts).float().numpy()
 
     def text(self, text: str) -> NDArray[np.floating]:
-        """(d,)."""
+        """(d,) of question and answer together."""
+        import torch
+
+        with torch.inference_mode():
+            return self.model.encode_text(self.tokenizer([text]))[0].float().numpy()
 
 
-@dataclass(frozen=True)
-class Similarities:
-    """One video's curves, min-max normalised: `consecutive` (T-1,), `to_text` (T,)."""
-
-    video: str
-    text: str
-    consecutive: NDArray[np.floating]
-    to_text: NDArray[np.floating]
+def resize(frame: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """A frame (H, W, 3) at another size, unchanged where it has that size."""
+    if frame.shape[:2] == (height, width):
+        return frame
+    return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
 
 
-@dataclass(frozen=True)
-class Redundancy:
-    """Mean ratios over the sampled videos of a benchmark."""
-
-    benchmark: str
-    repetitive: float
-    irrelevant: float
-    videos: int
-
-
-def unit_rows(features: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Rows scaled to length 1; a row of zeros is refused, as it has no direction."""
-    lengths = np.linalg.norm(features, axis=-1, keepdims=True)
-    if not np.all(lengths > 0):
-        raise ValueError("a feature of length 0 has no direction")
-    return features / lengths
-
-
-def min_max(values: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Values moved to [0, 1]. A constant curve has no scale and keeps its cosines."""
-    if values.size == 0:
-        return values
-    low, high = values.min(), values.max()
-    return (values - low) / (high - low) if high - low > 1e-7 else values
-
-
-def consecutive_similarity(features: NDArray[np.floating]) -> NDArray[np.floating]:
-    """cos(f_t, f_{t+1}) of frames (T, d), min-max normalised: (T-1,)."""
-    unit = unit_rows(features)
-    return min_max(np.sum(unit[:-1] * unit[1:], axis=1))
-
-
-def text_similarity(features: NDArray[np.floating], text: NDArray[np.floating]) -> NDArray[np.floating]:
-    """cos(f_t, q‖a) of frames (T, d) and a text (d,), min-max normalised: (T,)."""
-    return min_max(unit_rows(features) @ unit_rows(text))
-
-
-def repetitive_ratio(similarities: NDArray[np.floating], threshold: float = REPETITIVE) -> float:
-    """r_d of equation 1; 0 for a single frame, which repeats nothing."""
-    return float(np.mean(similarities > threshold)) if similarities.size else 0.0
-
-
-def irrelevant_ratio(similarities: NDArray[np.floating], threshold: float = IRRELEVANT) -> float:
-    """r_a of equation 2."""
-    return float(np.mean(similarities < threshold)) if similarities.size else 0.0
-
-
-def draw_questions(questions: Sequence[tuple[str, str]], seed: int, videos: int = VIDEOS) -> list[tuple[str, str]]:
-    """One (video, question and answer) for each of at most `videos` random videos; the order of `questions` is nothing.
-
-    The question of a video is drawn too.
-    """
-    by_video: dict[str, list[str]] = {}
-    for video, text in sorted(questions):
-        by_video.setdefault(video, []).append(text)
-    generator = random.Random(seed)
-    chosen = generator.sample(sorted(by_video), min(videos, len(by_video)))
-    return [(video, generator.choice(by_video[video])) for video in chosen]
-
-
-def measure(pairs: Sequence[tuple[str, str]], embedder: Embedder) -> list[Similarities]:
-    """Both curves of each (video, question and answer)."""
-    curves = []
-    for video, text in pairs:
-        features = embedder.frames(video)
-        curves.append(
-            Similarities(video, text, consecutive_similarity(features), text_similarity(features, embedder.text(text)))
-        )
-    return curves
-
-
-def summarise(
-    benchmark: str, curves: Sequence[Similarities], repetitive: float = REPETITIVE, irrelevant: float = IRRELEVANT
-) -> Redundancy:
-    """Mean r_d and r_a over videos. Raises ValueError without a video."""
-    if not curves:
-        raise ValueError(f"{benchmark}: no video to measure")
-    return Redundancy(
-        benchmark,
-        float(np.mean([repetitive_ratio(one.consecutive, repetitive) for one in curves])),
-        float(np.mean([irrelevant_ratio(one.to_text, irrelevant) for one in curves])),
-        len(curves),
-    )
-
-
-def sensitivity(curves: Sequence[Similarities]) -> dict[float, tuple[float, float]]:
-    """Threshold -> mean (r_d, r_a), to see what the choice of 0.6 and 0.4 decides."""
-    rows = {threshold: summarise("", curves, threshold, threshold) for threshold in THRESHOLDS}
-    return {threshold: (row.repetitive, row.irrelevant) for threshold, row in rows.items()}
+def question_and_answer(question: Question) -> str:
+    """q‖a: the bare question and its answer; of an option letter, the option's text."""
+    gold = question.gold or ""
+    if question.options and len(gold) == 1 and gold in LETTERS[: len(question.options)]:
+        gold = question.options[LETTERS.index(gold)]
+    return f"{question.encoder_prompt} {gold}".strip()

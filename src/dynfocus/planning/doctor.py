@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from dynfocus.config.schema import Config
 from dynfocus.machine.gpus import scheduler
 from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.table import PrepareData, RenderReport, is_done, needed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -182,19 +183,16 @@ def check_judge_key(config: Config, environment: Mapping[str, str]) -> Check:
 
 def check_sets(jobs: Jobs, environment: Mapping[str, str], offline: bool) -> Iterator[Check]:
     """Sets of the ledger that do not download by themselves, and access to the gated ones."""
-    if jobs.config.datasets != "ledger":
+    if jobs.config.source != "ledger":
         yield Check("data sets", State.OK, "generated: nothing to download")
         return
     from dynfocus.ledger.entries import load_ledger
-    from dynfocus.steps.graph import Step, needed
-    from dynfocus.steps.manifests import manifest_path
 
     ledger = load_ledger(Path(jobs.config.ledger))
-    steps = needed(jobs, [Step("render_report")])
-    names = dict.fromkeys(str(step.key[0]) for step in steps if step.rule == "prepare_data")
-    for name in names:
-        entry = ledger.sets[name]
-        if manifest_path(jobs.layout.data / name).is_file() or entry.status == "open":
+    steps = [step for step in needed(jobs, [RenderReport()]) if isinstance(step, PrepareData)]
+    for step in steps:
+        name, entry = step.set, ledger.sets[step.set]
+        if is_done(jobs, step) or entry.status == "open":
             continue
         title = f"set {name}"
         if entry.status == "gated":

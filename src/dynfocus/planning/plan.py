@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from dynfocus.artefacts.cache import decide
 from dynfocus.config.schema import Judge
 from dynfocus.network.tokens import fine_tokens
 from dynfocus.planning.models import model_size
@@ -19,8 +19,9 @@ from dynfocus.planning.work import (
     sample_tokens,
     work_of,
 )
-from dynfocus.steps.graph import Step, inputs, needed, output
 from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.step import Step
+from dynfocus.steps.table import ExecuteNotebook, ExtractFeatures, PrepareData, is_done
 from dynfocus.training import memory
 
 HOUR = 3600
@@ -30,7 +31,7 @@ TEXT_ENCODER_TOKENS = 64
 
 @dataclass(frozen=True)
 class Cost:
-    """The sum over some jobs; `price` is None where the judge has no price set."""
+    """The sum over some jobs; `wall_hours` on all GPUs or cores of the plan; `price` is None where it is not known."""
 
     jobs: int
     finished: int
@@ -69,6 +70,8 @@ class Plan:
     profile: str
     device: str
     gpus: int
+    cores: int
+    pulled: int
     total: Cost
     remaining: Cost
     items: dict[str, Cost]
@@ -81,12 +84,12 @@ class Plan:
 
 def make_plan(jobs: Jobs, card: Gpu, gpus: int, cores: int) -> Plan:
     """Estimate a profile on `gpus` GPUs of one kind, or on `cores` CPU cores where the profile has no GPU."""
-    everything = needed(jobs, [Step("render_report")])
+    decision = decide(jobs)
+    everything = list(decision.made)
     works = {step: work_of(jobs, step) for step in everything}
-    logs = Path(jobs.config.root, "logs", "benchmarks")
-    times = {step: duration(jobs.config, step, works[step], card, logs) for step in everything}
-    done = {step for step in everything if output(jobs, step).exists()}
-    lanes = gpus if jobs.config.hardware.device == "cuda" else max(1, cores // jobs.config.hardware.threads)
+    times = {step: duration(jobs, step, works[step], card) for step in everything}
+    done = {step for step in everything if is_done(jobs, step)}
+    lanes = lanes_of(jobs, gpus, cores)
 
     def cost(steps: Iterable[Step]) -> Cost:
         return _cost(jobs, list(steps), works, times, done, lanes)
@@ -98,10 +101,12 @@ def make_plan(jobs: Jobs, card: Gpu, gpus: int, cores: int) -> Plan:
         profile=jobs.config.profile,
         device=card.name if jobs.config.hardware.device == "cuda" else "cpu",
         gpus=gpus if jobs.config.hardware.device == "cuda" else 0,
+        cores=cores,
+        pulled=len(decision.pulled),
         total=cost(everything),
         remaining=cost(step for step in everything if step not in done),
-        items={item: cost(needed(jobs, [Step("execute_notebook", (item,))])) for item in jobs.items},
-        rules={rule: cost(step for step in everything if step.rule == rule) for rule in _rules(everything)},
+        items={item: cost(decide(jobs, [ExecuteNotebook(item)]).made) for item in jobs.items},
+        rules={rule: cost(step for step in everything if step.rule() == rule) for rule in _rules(everything)},
         features=_features(jobs, everything),
         memory=_memory(jobs, card) if jobs.config.hardware.device == "cuda" else [],
         no_download=_withdrawn(jobs, everything),
@@ -109,9 +114,14 @@ def make_plan(jobs: Jobs, card: Gpu, gpus: int, cores: int) -> Plan:
     )
 
 
+def lanes_of(jobs: Jobs, gpus: int, cores: int) -> int:
+    """Jobs that run side by side: as many as there are GPUs, or on a CPU profile cores for their threads."""
+    return gpus if jobs.config.hardware.device == "cuda" else max(1, cores // jobs.config.hardware.threads)
+
+
 def disk_needed(jobs: Jobs) -> float:
     """Gigabytes that the jobs of a profile which are not done yet will write, at their peak."""
-    works = [work_of(jobs, step) for step in needed(jobs, [Step("render_report")]) if not output(jobs, step).exists()]
+    works = [work_of(jobs, step) for step in decide(jobs).made if not is_done(jobs, step)]
     return sum(work.keeps for work in works) + max((work.meanwhile for work in works), default=0.0)
 
 
@@ -148,7 +158,7 @@ def _longest_chain(jobs: Jobs, steps: list[Step], times: Mapping[Step, Duration]
     """Seconds of the longest row of jobs that wait for each other; `steps` come after what they wait for."""
     ends: dict[Step, float] = {}
     for step in steps:
-        start = max((ends[before] for before in inputs(jobs, step) if before in ends), default=0.0)
+        start = max((ends[before] for before in step.inputs(jobs) if before in ends), default=0.0)
         ends[step] = start + times[step].seconds
     return max(ends.values(), default=0.0)
 
@@ -162,21 +172,21 @@ def _price(judge: Judge, calls: int) -> float | None:
 
 
 def _rules(steps: Iterable[Step]) -> list[str]:
-    return list(dict.fromkeys(step.rule for step in steps))
+    return list(dict.fromkeys(step.rule() for step in steps))
 
 
-def _sets(steps: Iterable[Step], rule: str) -> list[str]:
-    return list(dict.fromkeys(str(step.key[0]) for step in steps if step.rule == rule))
+def _sets(steps: Iterable[Step], kind: type[PrepareData] | type[ExtractFeatures]) -> list[str]:
+    return list(dict.fromkeys(step.set for step in steps if isinstance(step, kind)))
 
 
 def _features(jobs: Jobs, steps: list[Step]) -> Features:
-    frames = sum(set_size(jobs.config, name).all_frames for name in _sets(steps, "extract_features"))
+    frames = sum(set_size(jobs.config, name).all_frames for name in _sets(steps, ExtractFeatures))
     fine = fine_tokens(jobs.config.network)
     return Features(feature_gigabytes(jobs.config, frames), feature_gigabytes(jobs.config, frames, fine), fine)
 
 
 def _withdrawn(jobs: Jobs, steps: list[Step]) -> list[str]:
-    return [name for name in _sets(steps, "prepare_data") if set_size(jobs.config, name).gigabytes is None]
+    return [name for name in _sets(steps, PrepareData) if set_size(jobs.config, name).gigabytes is None]
 
 
 def _memory(jobs: Jobs, card: Gpu) -> list[Fit]:

@@ -1,21 +1,25 @@
 """Seconds that a job takes on given hardware, and where the number comes from.
 
-In this order: the job's own benchmark file, where it ran in this folder; on a CPU the recorded mini and smoke runs;
-on GPUs the paper's own hours (Table 2) and latencies (Table 4), scaled by work and peak rate.
+In this order: the job's own record, where it ran in this folder; on a CPU the same job of the published run, else the
+rates of the mini and smoke runs; on GPUs the paper's own hours (Table 2) and latencies (Table 4), scaled by work and
+peak rate.
 """
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
-from pathlib import Path
 
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
 from dynfocus.planning.models import backbones
 from dynfocus.planning.tables import rows
 from dynfocus.planning.work import Work
-from dynfocus.steps.graph import Step
+from dynfocus.steps.index import find_index
+from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.settings import hash_of
+from dynfocus.steps.step import Step
+from dynfocus.steps.table import name_of
+from dynfocus.steps.times import recorded_seconds
 
 PAPER_GPU = "a100"
 # Share of the peak rate that Table 2's hours on 8 A100 come to, for the work counted here on the full mixture.
@@ -64,18 +68,34 @@ def gpu(name: str) -> Gpu:
     return Gpu(key, float(known[key]["tflops"]), float(known[key]["gigabytes"]))
 
 
-def duration(config: Config, step: Step, work: Work, card: Gpu, benchmarks: Path) -> Duration:
+def duration(jobs: Jobs, step: Step, work: Work, card: Gpu) -> Duration:
     """How long a job takes on this hardware."""
-    own = _own_record(step, benchmarks)
+    config = jobs.config
+    own = recorded_seconds(jobs, step)
     if own is not None:
         return Duration(own, "recorded in this folder")
-    if config.hardware.device == "cpu" and (work.unit != "file"):
-        return _on_cpu(config, step, work)
+    if config.hardware.device == "cpu" and work.unit != "file":
+        return _published(jobs, step) or _on_cpu(step, work)
     return _on_gpu(config, step, work, card)
 
 
-def _on_cpu(config: Config, step: Step, work: Work) -> Duration:
-    row = rows("recorded", "rule")[step.rule]
+def _published(jobs: Jobs, step: Step) -> Duration | None:
+    """The time of the same job in the published run, and where that ran; None where it is another job."""
+    index, name = find_index(jobs.layout.root), name_of(jobs, step)
+    if index is None or name not in index.seconds:
+        return None
+    manifest = index.manifests[name]
+    if manifest["settings_hash"] != hash_of(step.settings(jobs)):
+        return None
+    where = manifest["machine"]
+    return Duration(
+        index.seconds[name],
+        f"published run of {manifest['finished'][:10]}, {where['cores']} cores of {where['processor']}",
+    )
+
+
+def _on_cpu(step: Step, work: Work) -> Duration:
+    row = rows("recorded", "rule")[step.rule()]
     recorded = float(row["fixed_seconds"]) + float(row["seconds_per_unit"]) * work.units
     counted = work.gflops / CPU_GFLOPS
     if counted > 2 * recorded:
@@ -84,19 +104,19 @@ def _on_cpu(config: Config, step: Step, work: Work) -> Duration:
 
 
 def _on_gpu(config: Config, step: Step, work: Work, card: Gpu) -> Duration:
-    if step.rule in TABLE_2_UTILISATION:
-        rate = TABLE_2_UTILISATION[step.rule] * card.tflops * 1e3 * max(1, work.gpus)
+    if step.rule() in TABLE_2_UTILISATION:
+        rate = TABLE_2_UTILISATION[step.rule()] * card.tflops * 1e3 * max(1, work.gpus)
         return Duration(START_SECONDS + work.gflops / rate, "work at the rate of Table 2")
-    if step.rule == "extract_features":
+    if step.rule() == "extract_features":
         rate = EXTRACTION_UTILISATION * card.tflops * 1e3
         return Duration(START_SECONDS + work.gflops / rate, f"work at {EXTRACTION_UTILISATION:.0%} of the peak rate")
-    if step.rule == "answer_questions":
+    if step.rule() == "answer_questions":
         return Duration(_answer_seconds(config, work, card), "latency of Table 4, scaled by frames, LLM and GPU")
-    if step.rule == "judge_answers":
+    if step.rule() == "judge_answers":
         judge = config.evaluation.judge
         pace = max(JUDGE_SECONDS / judge.concurrency, 60 / judge.requests_per_minute)
         return Duration(work.judge_calls * pace, "assumed: two seconds a reply, the profile's limits")
-    if step.rule == "verify_data":
+    if step.rule() == "verify_data":
         seconds = START_SECONDS + work.units * VERIFY_SECONDS / config.hardware.threads
         return Duration(seconds, "assumed: a tenth of a second to open a film or image")
     if work.downloads:
@@ -110,27 +130,3 @@ def _answer_seconds(config: Config, work: Work, card: Gpu) -> float:
     speed = card.tflops / gpu(PAPER_GPU).tflops
     share = max(SMALLEST_SHARE, backbones(config).llm.parameters / PAPER_LLM_PARAMETERS)
     return START_SECONDS + work.units * paper * share / speed
-
-
-def _own_record(step: Step, benchmarks: Path) -> float | None:
-    """Seconds in Snakemake's benchmark file of the job, newest run; None where there is none."""
-    file = _benchmark_file(step, benchmarks)
-    if file is None or not file.is_file():
-        return None
-    with file.open(encoding="utf-8", newline="") as stream:
-        seconds = [float(row["s"]) for row in csv.DictReader(stream, delimiter="\t")]
-    return seconds[-1] if seconds else None
-
-
-def _benchmark_file(step: Step, folder: Path) -> Path | None:
-    match step.rule, step.key:
-        case (("answer_questions" | "extract_features"), (*names, shard)):
-            middle = [str(names[0]), *(f"seed-{seed}" for seed in names[1:])]
-            found = sorted(folder.joinpath(step.rule, *middle).glob(f"shard-{shard}-of-*.tsv"))
-            return found[-1] if found else None
-        case _, (run, int(seed)):
-            return folder / step.rule / str(run) / f"seed-{seed}.tsv"
-        case _, (name,):
-            return folder / step.rule / f"{name}.tsv"
-        case _:
-            return folder / f"{step.rule}.tsv"

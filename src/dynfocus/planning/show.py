@@ -21,7 +21,7 @@ def show(plan: Plan, console: Console) -> None:
 
 def render(plan: Plan) -> RenderableType:
     """The plan as tables: per report item, per rule, and notes."""
-    where = f"{plan.gpus} x {plan.device}" if plan.gpus else "CPU"
+    where = f"{plan.gpus} x {plan.device}" if plan.gpus else f"{plan.cores} CPU cores"
     items = _table(f"Profile {plan.profile} on {where}: estimates per report item, each made alone", "item")
     for name, cost in plan.items.items():
         items.add_row(name, *_cells(cost))
@@ -48,7 +48,9 @@ def notes(plan: Plan) -> Iterable[str]:
         yield f"No download exists for {', '.join(plan.no_download)}: not counted; see the data ledger."
     if plan.total.price is None:
         yield "Price of the judge unknown: set evaluation.judge.price_in and price_out."
-    yield "Every number is an estimate. Time of the jobs from:"
+    if plan.pulled:
+        yield f"{plan.pulled} published results take the place of jobs (start_from)."
+    yield "Every number is an estimate, times are wall time. Time of the jobs from:"
     for source, jobs in sorted(plan.sources.items(), key=lambda entry: -entry[1]):
         yield f"  {jobs} jobs: {source}"
 

@@ -9,8 +9,21 @@ from dynfocus.config.schema import Config, Stage
 from dynfocus.network.tokens import num_visual_tokens
 from dynfocus.planning.models import Backbones, backbones, connector_parameters, model_size
 from dynfocus.planning.sizes import SetSize, set_size
-from dynfocus.steps.graph import Step
 from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.step import Step
+from dynfocus.steps.table import (
+    AnswerQuestions,
+    ExtractFeatures,
+    JudgeAnswers,
+    PrepareClip,
+    PrepareData,
+    PrepareLlm,
+    PrepareQformer,
+    ScoreAnswers,
+    TrainAlignment,
+    TrainInstruction,
+    VerifyData,
+)
 from dynfocus.training.memory import Transformer
 
 GIGA = 1e9
@@ -43,40 +56,38 @@ class Work:
 
 def work_of(jobs: Jobs, step: Step) -> Work:
     """The work of one job of the workflow."""
-    config, one = jobs.config, int(jobs.config.hardware.device == "cuda")
-    match step.rule, step.key:
-        case "prepare_data", (name,):
-            size = set_size(config, str(name))
+    config, gpus = jobs.config, step.gpus(jobs)
+    match step:
+        case PrepareData(name):
+            size = set_size(config, name)
             fetched = size.gigabytes or 0.0
             return Work("film", size.media, keeps=fetched, meanwhile=fetched, downloads=fetched)
-        case "verify_data", (name,):
-            return Work("film", set_size(config, str(name)).media)
-        case (("prepare_clip" | "prepare_llm" | "prepare_qformer"), _):
-            return _backbone_work(config, step.rule.removeprefix("prepare_"), one)
-        case "extract_features", (name, _):
-            frames = set_size(config, str(name)).all_frames / config.feature_shards
+        case VerifyData(name):
+            return Work("film", set_size(config, name).media)
+        case PrepareClip() | PrepareLlm() | PrepareQformer():
+            return _backbone_work(config, step.backbone(), gpus)
+        case ExtractFeatures(name, _, shards):
+            frames = set_size(config, name).all_frames / shards
             return Work(
                 "frame",
                 frames,
                 gflops=frames * backbones(config).clip.gflops,
-                gpus=one,
+                gpus=gpus,
                 keeps=feature_gigabytes(config, frames),
             )
-        case "train_alignment", (key,):
-            run, _ = jobs.alignment(str(key))
-            return training_work(jobs.run(run), "alignment")
-        case "train_instruction", (run, _):
-            return training_work(jobs.run(str(run)), "instruction")
-        case "answer_questions", (run, _, _):
-            return _answer_work(jobs.run(str(run)), jobs.benchmarks(str(run)), one)
-        case "judge_answers", (run, _):
-            calls = sum(set_size(config, name).judged for name in jobs.benchmarks(str(run)))
-            asked = calls if jobs.run(str(run)).evaluation.judge.kind == "openai" else 0
+        case TrainAlignment() | TrainInstruction():
+            run, stage = step.trained(jobs)
+            return training_work(jobs.run(run), stage)
+        case AnswerQuestions(run):
+            return _answer_work(jobs.run(run), jobs.benchmarks(run), gpus)
+        case JudgeAnswers(run):
+            calls = sum(set_size(config, name).judged for name in jobs.benchmarks(run))
+            asked = calls if jobs.run(run).evaluation.judge.kind == "openai" else 0
             return Work("judgement", calls, judge_calls=asked)
-        case "score_answers", (run, _):
-            return Work("question", sum(set_size(config, name).samples for name in jobs.benchmarks(str(run))))
+        case ScoreAnswers(run):
+            return Work("question", sum(set_size(config, name).samples for name in jobs.benchmarks(run)))
         case _:
-            return Work("page", 1)
+            return Work("page", 1, gpus=gpus)
 
 
 def training_work(config: Config, stage: str) -> Work:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from dynfocus.reporting.register import load_cells
+from dynfocus.paper.register import load_cells
 from dynfocus.reporting.results import Results
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Comparison, Table, own_cell, plain_table, unread_notes

@@ -20,8 +20,8 @@ from pydantic import BaseModel
 from scipy import stats
 
 from dynfocus.evaluation.score import compare_runs, samples_file
+from dynfocus.paper.register import Claim, load_claims
 from dynfocus.reporting.reasons import reason_of
-from dynfocus.reporting.register import Claim, load_claims
 from dynfocus.reporting.results import Measured, Results
 from dynfocus.reporting.verdicts import Verdict, judge_direction
 from dynfocus.steps.jobs import Jobs

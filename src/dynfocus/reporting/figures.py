@@ -24,7 +24,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 def use_style() -> None:
     """Switch matplotlib to the report's style."""
-    with as_file(files(__package__) / "data" / "paper.mplstyle") as path:
+    with as_file(files(__package__) / "paper.mplstyle") as path:
         pyplot.style.use(str(path))
 
 

@@ -34,9 +34,7 @@ def headline_table(config: Config, root: Path) -> Table:
     present = {benchmark for _, _, benchmark in results.records}
     benchmarks = [name for name in NAMES if name in present]
     titles = {name: run.title for name, run in session.experiments.runs.items()}
-    main = {
-        run for item in ITEMS if item in session.experiments.items for run in session.experiments.items[item].runs
-    }
+    main = {run for item in ITEMS if item in session.experiments.items for run in session.experiments.items[item].runs}
     runs = [run for run in titles if run in results.runs() and run in main]
     rows = [((titles[run], run), [headline_cell(results, run, benchmark) for benchmark in benchmarks]) for run in runs]
     metrics = headline_metrics(results)

@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
+from dynfocus.paper.register import Cell, cells_of
 from dynfocus.reporting.costs import clock
-from dynfocus.reporting.register import Cell, cells_of
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Comparison, Row, Table, own_cell, plain_table
 from dynfocus.reporting.verdicts import Verdict
 
 SECONDS_PER_HOUR = 3600.0
+STAGES = ("alignment", "instruction")
 
 
-def read_log(folder: Path) -> list[dict[str, float]]:
-    """Steps of a stage from `log.csv`; empty fields are left out, no file gives no steps."""
-    path = folder / "log.csv"
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+def measured_logs(session: Session) -> dict[str, dict[str, list[dict[str, float]]]]:
+    """Run -> stage -> steps of its log."""
+    return session.measurement("table_2").get("runs", {})
 
 
-def stage_folders(session: Session, run: str, seed: int) -> dict[str, Path]:
-    """The checkpoints of both stages of a run."""
-    key = session.jobs.alignment_key(run, seed)
-    return {
-        "alignment_hours": session.layout.alignment(key),
-        "instruction_hours": session.layout.instruction(run, seed),
-    }
-
-
-def measured_hours(session: Session, run: str, seed: int) -> dict[str, float]:
-    """Hours of each stage that has a log, and of both together: the sum of the steps, without loading."""
-    logs = {name: read_log(folder) for name, folder in stage_folders(session, run, seed).items()}
+def hours_of(logs: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, float]:
+    """Hours of each stage, and of both together where both ran: the sum of the steps, without loading."""
     hours = {
-        name: sum(step.get("seconds", 0.0) for step in log) / SECONDS_PER_HOUR for name, log in logs.items() if log
+        f"{stage}_hours": sum(step.get("seconds", 0.0) for step in steps) / SECONDS_PER_HOUR
+        for stage, steps in logs.items()
     }
-    return hours | ({"total_hours": sum(hours.values())} if len(hours) == len(logs) else {})
+    return hours | ({"total_hours": sum(hours.values())} if len(hours) == len(STAGES) else {})
 
 
 def hours_cell(session: Session, cell: Cell, hours: dict[str, float]) -> Comparison:
@@ -55,9 +42,9 @@ def hours_cell(session: Session, cell: Cell, hours: dict[str, float]) -> Compari
 
 def hours_table(session: Session) -> Table:
     """Table 2 with our hours, and the ratio of the two rows, which is what can be compared."""
-    seed, cells = session.seeds("table_2")[0], cells_of("table_2")
+    logs, cells = measured_logs(session), cells_of("table_2")
     columns = list(dict.fromkeys(cell.column for cell in cells))
-    hours = {run: measured_hours(session, run, seed) for run in dict.fromkeys(cell.run for cell in cells)}
+    hours = {run: hours_of(logs.get(run, {})) for run in dict.fromkeys(cell.run for cell in cells)}
     rows = [
         Row(labels=[label], cells=[hours_cell(session, cell, hours[cell.run]) for cell in cells if cell.row == label])
         for label in dict.fromkeys(cell.row for cell in cells)
@@ -102,10 +89,10 @@ def loss_figure(session: Session) -> Figure:
     """Loss of both stages over the steps, with and without DPE+CCE."""
     from dynfocus.reporting.figures import curves
 
-    seed, series = session.seeds("table_2")[0], {}
-    for run in session.experiments.items["table_2"].runs:
-        for stage, folder in stage_folders(session, run, seed).items():
-            points = {step["step"]: (step["loss"],) * 3 for step in read_log(folder) if "loss" in step}
+    series = {}
+    for run, logs in measured_logs(session).items():
+        for stage, steps in logs.items():
+            points = {step["step"]: (step["loss"],) * 3 for step in steps if "loss" in step}
             if points:
-                series[f"{session.experiments.runs[run].title}, {stage.removesuffix('_hours')}"] = points
+                series[f"{session.experiments.runs[run].title}, {stage}"] = points
     return curves(series, "step", "training loss", optimum=False, markers=False)

@@ -14,13 +14,13 @@ from markupsafe import Markup
 
 from dynfocus import __version__
 from dynfocus.config.schema import Config
-from dynfocus.reporting import lint
+from dynfocus.paper import lint
+from dynfocus.paper.register import OWN_CHECK, load_cells, load_deviations
 from dynfocus.reporting.claims import Outcome, Stored, judge_claims, origin_of, prefer_more_seeds, read_stored
 from dynfocus.reporting.costs import costs_table, read_costs
 from dynfocus.reporting.headline import headline, headline_table
 from dynfocus.reporting.lineage import anchor, lineage, score_files, shown
 from dynfocus.reporting.page import figures_html, page, table_html
-from dynfocus.reporting.register import OWN_CHECK, load_cells, load_deviations
 from dynfocus.reporting.results import Results
 from dynfocus.reporting.session import SavedItem, Session
 from dynfocus.reporting.tables import Table, coverage_table

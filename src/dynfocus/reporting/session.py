@@ -10,11 +10,12 @@ and as `{root}/results/tables/{item}.json`, from which the report is made.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -111,6 +112,13 @@ class Session:
         """The paper's table of an item (`table` where the register names it otherwise) joined to our results."""
         return tables.paper_table(table or item, title, self.results(item), self.scale, **layout)
 
+    def measurement(self, item: str) -> dict[str, Any]:
+        """What was measured for an item; only `gap`, the reason, where that is not here."""
+        path = self.layout.measurement(item)
+        if not path.is_file():
+            return {"gap": f"nothing was measured for {item}; make it with: dynfocus measure-item --item {item}"}
+        return json.loads(path.read_text(encoding="utf-8"))
+
     def coverage(self, item: str) -> Table:
         """Coverage and failures of the runs and benchmarks of an item."""
         entry = self.experiments.items[item]
@@ -155,11 +163,11 @@ def substitution_notes(config: Config) -> list[str]:
 def open_session(profile: str = "mini", root: str = "", seed: int | None = None) -> Session:
     """A profile's session; `root` replaces the profile's folder, and a configuration stored there wins.
 
-    Raises UserError when neither `{root}/config.yaml` nor `config/{profile}.yaml` is there.
+    Raises UserError when neither `{root}/work/config.yaml` nor `config/{profile}.yaml` is there.
     """
     prepare_process()
     file = Path("config") / f"{profile}.yaml"
-    stored = Path(root) / "config.yaml" if root else None
+    stored = Layout(Path(root)).config if root else None
     if stored is not None and stored.exists():
         file = stored
     if not file.exists():

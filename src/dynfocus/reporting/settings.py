@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from dynfocus.reporting.register import cells_of
+from dynfocus.paper.register import cells_of
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Table, plain_table
-from dynfocus.steps.manifests import manifest_path, read_manifest
 
 STAGES = {"Stage-1": "alignment", "Stage-2": "instruction"}
-
-
-def stage_settings(session: Session, run: str) -> tuple[dict[str, dict[str, Any]], str]:
-    """Both stages' settings and where they were read: the checkpoint's manifest, else the configuration."""
-    checkpoint = session.jobs.checkpoint(run, session.seeds("table_11")[0])
-    if manifest_path(checkpoint).exists():
-        settings = read_manifest(checkpoint)["settings"]
-        return {stage: settings[stage] for stage in STAGES.values()}, str(checkpoint.relative_to(session.root))
-    resolved = session.jobs.run(run)
-    return {stage: getattr(resolved, stage).model_dump(mode="json") for stage in STAGES.values()}, "the configuration"
 
 
 def setting_text(settings: dict[str, Any], key: str) -> str:
@@ -37,7 +26,8 @@ def setting_text(settings: dict[str, Any], key: str) -> str:
 
 def settings_table(session: Session, run: str) -> Table:
     """A row per setting; paper and ours for both stages, unequal ones marked."""
-    settings, source = stage_settings(session, run)
+    config = session.jobs.run(run)
+    settings = {stage: getattr(config, stage).model_dump(mode="json") for stage in STAGES.values()}
     rows: dict[str, list[str]] = {}
     for cell in cells_of("table_11"):
         key = cell.id.split(".")[1]
@@ -46,7 +36,7 @@ def settings_table(session: Session, run: str) -> Table:
         rows.setdefault(cell.row, []).extend([paper, ours if ours == paper else f"{ours} ≠"])
     columns = [f"{stage}, {whose}" for stage in STAGES for whose in ("paper", "ours")]
     notes = [
-        f"Ours: {run}, read from {source}.",
+        f"Ours: {run} in the configuration, which its checkpoint was checked against when it answered.",
         f"≠: differs from the paper's, for the size of the {session.config.profile} profile or by a choice among the "
         "deviations.",
     ]

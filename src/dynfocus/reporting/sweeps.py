@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from dynfocus.paper.register import cells_of
 from dynfocus.reporting.claims import SWEEP_FIELDS, sweep_runs
-from dynfocus.reporting.register import cells_of
 from dynfocus.reporting.results import Measured, Results
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Comparison, Table, own_cell, plain_table

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from dynfocus.reporting.register import Cell, cells_of
+from dynfocus.paper.register import Cell, cells_of
 from dynfocus.reporting.results import Gap, Measured, Results
 from dynfocus.reporting.verdicts import Verdict, judge_value
 

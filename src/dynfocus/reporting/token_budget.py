@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from dynfocus.config.schema import Network
 from dynfocus.network.tokens import fine_tokens, num_visual_tokens, selected_events, univi_levels
-from dynfocus.reporting.register import cells_of, value_of
+from dynfocus.paper.register import cells_of, value_of
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Comparison, Table, plain_table
 from dynfocus.reporting.verdicts import Verdict

@@ -1,27 +1,13 @@
-"""Tables 9 and 10: the training data, counted from the files."""
+"""Tables 9 and 10: the training data, as counted from the files."""
 
 from __future__ import annotations
 
-from dynfocus.datasets.registry import TRAINING_SETS, load_records
-from dynfocus.datasets.statistics import sources, statistics
-from dynfocus.errors import UserError
+from dynfocus.datasets.registry import TRAINING_SETS
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Table, plain_table
 
 STAGE_SETS = {"table_10": ("webvid_cap", "llava_video_cap", "llava_cc3m")}
 COLUMNS = ("Modality", "Task", "Samples", "Videos or images", "Rounds", "Question words", "Answer words")
-
-
-def count_set(session: Session, name: str) -> tuple[dict[tuple[str, str, str], int], dict[str, int]] | str:
-    """Samples by (modality, dataset, task) and totals of one set, or why it cannot be counted."""
-    folder = session.layout.data / name
-    if not folder.exists():
-        return f"missing: no files below {folder.relative_to(session.root)}"
-    try:
-        records = load_records(name, folder)
-    except UserError as error:
-        return f"unreadable: {error}"
-    return sources(name, records), statistics(records)["total"]
 
 
 def data_table(session: Session, table: str, title: str) -> Table:
@@ -32,15 +18,17 @@ def data_table(session: Session, table: str, title: str) -> Table:
     alignment = STAGE_SETS["table_10"]
     shown = session.experiments.items["training_data"].datasets
     names = [name for name in TRAINING_SETS if name in shown and (name in alignment) == (table == "table_10")]
+    found = session.measurement("training_data")
     rows, notes, total = [], [], 0
     for name in names:
-        counted = count_set(session, name)
-        if isinstance(counted, str):
+        counted = found.get("sets", {}).get(name)
+        if counted is None:
             entry = TRAINING_SETS[name]
             rows.append(((entry.title,), (entry.modality, entry.task, "missing", "", "", "", "")))
-            notes.append(f"{entry.title}: {counted}")
+            notes.append(f"{entry.title}: {found.get('gaps', {}).get(name, 'was not counted')}")
             continue
-        by_source, totals = counted
+        by_source = {tuple(source[:3]): source[3] for source in counted["sources"]}
+        totals = counted["total"]
         total += totals["samples"]
         rows += source_rows(name, by_source, totals)
     task = "Captioning" if table == "table_10" else "Mixture"

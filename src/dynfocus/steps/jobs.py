@@ -13,6 +13,8 @@ import yaml
 from dynfocus.config.experiments import Experiments, Item, load_experiments, require_known, run_config
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
+from dynfocus.paper.register import load_claims
+from dynfocus.steps.code import readers
 from dynfocus.steps.layout import Layout
 from dynfocus.steps.settings import Slice, alignment_key, hash_of, settings_of
 
@@ -59,42 +61,37 @@ class Jobs:
         return self.item(item).seeds or self.config.seeds
 
     def item_evaluations(self, item: str) -> list[tuple[str, int]]:
-        """The (run, seed) pairs whose scores an item shows."""
-        if "scores" not in self.item(item).reads or not self.item_benchmarks(item):
+        """The (run, seed) pairs whose scores or answers an item shows."""
+        if not {"scores", "answers"} & set(self.item(item).reads) or not self.item_benchmarks(item):
             return []
         return [(run, seed) for run in self.item_runs(item) for seed in self.item_seeds(item)]
 
-    def item_checkpoints(self, item: str) -> list[tuple[str, int]]:
-        """The trained (run, seed) pairs that an item reads; the first seed is enough."""
-        return self._item_models(item, "checkpoints")
-
-    def item_alignments(self, item: str) -> list[tuple[str, int]]:
-        """The (run, seed) pairs whose stage-1 checkpoints an item reads, as `item_checkpoints`."""
-        return [(run, seed) for run, seed in self._item_models(item, "alignment") if self.has_alignment(run)]
-
-    def _item_models(self, item: str, kind: str) -> list[tuple[str, int]]:
-        if kind not in self.item(item).reads:
-            return []
+    def item_models(self, item: str) -> list[tuple[str, int]]:
+        """The trained (run, seed) pairs whose checkpoints an item may read; the first seed is enough."""
         seed, ours = self.item_seeds(item)[0], [run for run in self.item_runs(item) if not self.foreign(run)]
         return list(dict.fromkeys((self.weights_run(run), seed) for run in ours))
 
-    def item_datasets(self, item: str) -> list[str]:
-        """The training sets and benchmarks whose files an item reads."""
-        return self._item_sets(item, "data")
+    def item_sets(self, item: str) -> list[str]:
+        """The training sets and benchmarks that an item is about."""
+        return [*self.item(item).datasets, *self.item_benchmarks(item)]
 
     def item_shards(self, item: str) -> list[tuple[str, int, int]]:
-        """(set, shard, number of shards) of the features that an item reads."""
-        return self._shards(self._item_sets(item, "features"))
-
-    def _item_sets(self, item: str, kind: str) -> list[str]:
-        if kind not in self.item(item).reads:
-            return []
-        return [*self.item(item).datasets, *self.item_benchmarks(item)]
+        """(set, shard, number of shards) of the features of those sets."""
+        return self._shards(self.item_sets(item))
 
     @cached_property
     def evaluations(self) -> list[tuple[str, int]]:
         """Every (run, seed) to be scored, each once."""
-        return list(dict.fromkeys(pair for item in self.items for pair in self.item_evaluations(item)))
+        scored = (item for item in self.items if "scores" in self.item(item).reads)
+        return list(dict.fromkeys(pair for item in scored for pair in self.item_evaluations(item)))
+
+    @cached_property
+    def claim_evaluations(self) -> list[tuple[str, int]]:
+        """Every (run, seed) behind the direction claims of the paper that this configuration makes."""
+        chosen, known = self.config.runs, self.experiments.runs
+        named = dict.fromkeys(run for claim in load_claims() for run in claim.runs(known))
+        made = [run for run in named if ("all" in chosen or run in chosen) and self.benchmarks(run)]
+        return [(run, seed) for run in made for seed in self.config.claim_seeds]
 
     @cached_property
     def _benchmarks(self) -> dict[str, list[str]]:
@@ -173,11 +170,15 @@ class Jobs:
         wanted = dict.fromkeys(self.weights_run(run) for item in self.items for run in self.item_runs(item))
         return [run for run in wanted if self.has_alignment(run) and self.alignment_key(run, seed) == key]
 
-    def backbone_files(self, backbone: str) -> list[str]:
+    def backbone_files(self, backbone: str) -> list[Path]:
         """The JSON file that describes a mini backbone; none for a published one."""
         settings = getattr(self.config.backbones, backbone)
         name = settings.model if backbone == "clip" else settings.name
-        return [name] if name.endswith(".json") else []
+        return [Path(name)] if name.endswith(".json") else []
+
+    def readers(self, sets: Iterable[str]) -> list[str]:
+        """The modules that read the files of sets."""
+        return readers(sets)
 
     def training_shards(self, run: str, stage: str) -> list[tuple[str, int, int]]:
         """(set, shard, number of shards) of the features that a stage of `run` reads."""
@@ -193,7 +194,7 @@ class Jobs:
 
     def write_resolved(self) -> None:
         """Write the whole configuration and its experiments below `root`, for the commands of this run."""
-        self.layout.root.mkdir(parents=True, exist_ok=True)
+        self.layout.config.parent.mkdir(parents=True, exist_ok=True)
         resolved = self.config.model_copy(update={"experiments": str(self.layout.experiments)})
         for path, model in ((self.layout.experiments, self.experiments), (self.layout.config, resolved)):
             text = yaml.safe_dump(model.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
@@ -222,5 +223,5 @@ class Jobs:
             "profile": self.config.profile,
             "runs": self.item_runs(item),
             "benchmarks": self.item_benchmarks(item),
-            **self.item(item).model_dump(mode="json", include={"title", "notebook", "seeds", "datasets"}),
+            **self.item(item).model_dump(mode="json", include={"title", "notebook", "measures", "seeds", "datasets"}),
         }

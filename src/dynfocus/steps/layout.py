@@ -14,11 +14,12 @@ class Layout:
 
     @property
     def config(self) -> Path:
-        return self.root / "config.yaml"
+        """The configuration of the last run, resolved."""
+        return self.root / "work" / "config.yaml"
 
     @property
     def experiments(self) -> Path:
-        return self.root / "experiments.yaml"
+        return self.root / "work" / "experiments.yaml"
 
     @property
     def data(self) -> Path:
@@ -65,6 +66,15 @@ class Layout:
 
     def scores(self, run: str, seed: int) -> Path:
         return self.results / "scores" / run / f"seed-{seed}.json"
+
+    def measurement(self, item: str) -> Path:
+        """What was measured for an item of the report."""
+        return self.results / "measurements" / f"{item}.json"
+
+    @property
+    def times(self) -> Path:
+        """Snakemake's records of the time and memory of every job."""
+        return self.root / "logs" / "times"
 
     @property
     def claims(self) -> Path:

@@ -1,6 +1,6 @@
 """Manifests: how an artefact was made, written beside it by whoever made it.
 
-    with record(out, command="train-instruction", settings=..., inputs=[...], modules=["dynfocus.network"]):
+    with record(out, command="train-instruction", settings=..., inputs=[...], code=code_of([...])):
         train(...)
 
 The manifest appears last and at once, so its existence says that the artefact is complete. It is
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 import os
 import platform
@@ -31,11 +30,15 @@ from typing import Any
 
 from dynfocus import __version__
 from dynfocus.errors import UserError
+from dynfocus.machine.processor import machine
 from dynfocus.steps.settings import hash_of
 
 PACKAGES = ("torch", "transformers", "deepspeed", "open_clip_torch", "av", "numpy")
 NAME = "manifest.json"
 CHUNK = 1 << 20
+SMALL = 1 << 28
+"""Bytes up to which whoever reads an artefact hashes all of it."""
+BLOCK, BLOCKS = 1 << 16, 16
 
 
 def manifest_path(artefact: Path) -> Path:
@@ -56,7 +59,8 @@ def record(
     command: str,
     settings: Mapping[str, Any],
     inputs: Iterable[Path] = (),
-    modules: Iterable[str] = (),
+    also: Iterable[Path] = (),
+    code: Mapping[str, str] | None = None,
     seed: int | None = None,
     device: str = "cpu",
     apart: Iterable[str] = (),
@@ -65,7 +69,8 @@ def record(
 
     Args:
         inputs: artefacts or files read; the manifest stores the content hash of each.
-        modules: importable names of the packages that determine the result.
+        also: files beside `artefact` that belong to it; the manifest stores their hashes by name.
+        code: module -> hash, of the modules that determine the result.
         apart: patterns of names inside a folder that do not count as content, such as logs with wall times.
     """
     for old in _both(artefact):
@@ -80,12 +85,16 @@ def record(
         "settings_hash": hash_of(dict(settings)),
         "seed": seed,
         "inputs": {str(path): content_of(path) for path in inputs},
-        "code": {name: module_hash(name) for name in modules},
+        "code": dict(code or {}),
         "content": content_hash(artefact, apart),
+        "also": {path.name: content_hash(path) for path in also},
+        "bytes": size_of(artefact, apart),
+        "sample": sample_hash(artefact, apart),
         "apart": list(apart),
         "versions": versions(),
         "commit": git_commit(),
         "device": device,
+        "machine": machine(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_seconds": round(time.monotonic() - started, 2),
     }
@@ -96,7 +105,10 @@ def write_manifest(artefact: Path, text: str) -> None:
     """Write the manifest and its twin, each at once, the manifest last."""
     for target in reversed(_both(artefact)):
         partial = target.with_name(f".{target.name.lstrip('.')}.partial")
-        partial.write_text(text, encoding="utf-8")
+        with partial.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
         os.replace(partial, target)
 
 
@@ -165,14 +177,35 @@ def verify_inputs(artefact: Path, manifest: Mapping[str, Any]) -> None:
             )
 
 
-def verify_content(artefact: Path, manifest: Mapping[str, Any]) -> None:
-    """Check that the bytes of an artefact are those that its manifest records; UserError with both hashes."""
-    now = content_hash(artefact, manifest.get("apart", ()))
-    if now != manifest["content"]:
-        raise UserError(
-            f"{artefact}: damaged or edited: content {now[:12]}, its manifest records {manifest['content'][:12]}; "
-            "delete it, then make or pull it again"
-        )
+def verify_content(artefact: Path, manifest: Mapping[str, Any], whole: bool = True) -> None:
+    """Check that an artefact holds what its manifest records.
+
+    All of its bytes count where it is small or `whole`. Of a large one, sizes and some blocks of every file: reading
+    terabytes again would cost more than the step that uses them.
+
+    Raises:
+        UserError: with what is there and what is recorded.
+    """
+    apart = manifest.get("apart", ())
+    for name, before in manifest.get("also", {}).items():
+        file = artefact.with_name(name)
+        _require_equal(file, content_hash(file) if file.is_file() else "none", before)
+    size = size_of(artefact, apart)
+    if size != manifest["bytes"]:
+        raise UserError(_damaged(artefact, f"{size} bytes", f"{manifest['bytes']} bytes"))
+    if whole or size <= SMALL:
+        _require_equal(artefact, content_hash(artefact, apart), manifest["content"])
+    else:
+        _require_equal(artefact, sample_hash(artefact, apart), manifest["sample"])
+
+
+def _require_equal(artefact: Path, now: str, before: str) -> None:
+    if now != before:
+        raise UserError(_damaged(artefact, f"content {now[:12]}", before[:12]))
+
+
+def _damaged(artefact: Path, now: str, before: str) -> str:
+    return f"{artefact}: damaged or edited: {now}, its manifest records {before}; delete it, then make or pull it again"
 
 
 def differences(made: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -200,8 +233,33 @@ def content_hash(path: Path, apart: Iterable[str] = ()) -> str:
     """SHA-256 of a file, or of the names and contents of the files in a folder but manifests and those `apart`."""
     if path.is_file():
         return _file_hash(path)
+    return _hash_of_files(path, _counted(path, apart))
+
+
+def size_of(path: Path, apart: Iterable[str] = ()) -> int:
+    """Bytes of what `content_hash` covers."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum((path / name).stat().st_size for name in _counted(path, apart))
+
+
+def sample_hash(path: Path, apart: Iterable[str] = ()) -> str:
+    """SHA-256 of names, sizes and up to `BLOCKS` blocks, evenly spread, of each file that `content_hash` covers."""
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else [path / name for name in sorted(_counted(path, apart))]
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.relative_to(path).as_posix()}\0{size}\n".encode())
+        with file.open("rb") as stream:
+            for place in sorted({round(number * max(0, size - BLOCK) / (BLOCKS - 1)) for number in range(BLOCKS)}):
+                stream.seek(place)
+                digest.update(stream.read(BLOCK))
+    return digest.hexdigest()
+
+
+def _counted(folder: Path, apart: Iterable[str]) -> list[str]:
     patterns = tuple(apart)
-    return _hash_of_files(path, (name for name in files_below(path) if not any(fnmatch(name, p) for p in patterns)))
+    return [name for name in files_below(folder) if not any(fnmatch(name, pattern) for pattern in patterns)]
 
 
 def _hash_of_files(folder: Path, names: Iterable[str]) -> str:
@@ -224,17 +282,6 @@ def _file_hash(path: Path) -> str:
         while block := stream.read(CHUNK):
             digest.update(block)
     return digest.hexdigest()
-
-
-def module_hash(name: str) -> str:
-    """SHA-256 of the source files of a module or package, without importing it."""
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"no source found for module {name}")
-    if not spec.submodule_search_locations:
-        return _file_hash(Path(spec.origin))
-    folder = Path(spec.origin).parent
-    return _hash_of_files(folder, (file.relative_to(folder).as_posix() for file in folder.rglob("*.py")))
 
 
 def versions() -> dict[str, str]:

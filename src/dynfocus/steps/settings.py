@@ -37,7 +37,7 @@ VERDICTS = (
 )
 SCORES = ("profile", "evaluation.bootstrap", "evaluation.judge.max_unjudged")
 
-STEPS: dict[str, tuple[str, ...]] = {
+SLICES: dict[str, tuple[str, ...]] = {
     "prepare_data": DATA,
     "prepare_clip": CLIP,
     "prepare_llm": LLM,
@@ -56,7 +56,7 @@ WITHOUT_EFFECT = ("save_steps",)
 def settings_of(config: Config, step: str) -> Slice:
     """The slice of a (run's) configuration that `step` depends on: key path -> plain value."""
     values = config.model_dump(mode="json")
-    return {path: _pick(values, path) for path in sorted(set(STEPS[step]))}
+    return {path: _pick(values, path) for path in sorted(set(SLICES[step]))}
 
 
 def _pick(values: Any, path: str) -> Any:

@@ -1,0 +1,74 @@
+"""A conversation about a video: chat, serve-chat."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dynfocus.cli.options import DEFAULT_CONFIG, NO_OVERRIDES, ConfigFiles, Overrides, RunName, Seed, load_jobs
+from dynfocus.steps.jobs import Jobs
+
+if TYPE_CHECKING:
+    from dynfocus.chat.model import ChatModel
+
+app = typer.Typer()
+
+Checkpoint = Annotated[
+    Path | None, typer.Option("--checkpoint", help="Checkpoint folder, in place of a run and a seed.")
+]
+ClipFolder = Annotated[Path | None, typer.Option("--clip", help="Visual encoder's folder; the profile's by default.")]
+
+
+@app.command()
+def chat(
+    video: Annotated[Path, typer.Argument(help="The video to talk about, for example an mp4 file.", metavar="VIDEO")],
+    config: ConfigFiles = DEFAULT_CONFIG,
+    overrides: Overrides = NO_OVERRIDES,
+    run: RunName = "dynfocus",
+    seed: Seed = 0,
+    checkpoint: Checkpoint = None,
+    clip: ClipFolder = None,
+) -> None:
+    """Ask several questions about one video in the terminal; under each reply stand the frames that were cones.
+
+    Example: dynfocus chat data/msvd_qa/videos/film9000000.mp4
+    """
+    jobs = load_jobs(config, overrides)
+    from rich.console import Console
+
+    from dynfocus.chat.terminal import read_question, talk
+
+    model = _chat_model(jobs, run, seed, checkpoint, clip)
+    console = Console()
+    talk(model, model.open(video), lambda: read_question(console), console)
+
+
+@app.command()
+def serve_chat(
+    config: ConfigFiles = DEFAULT_CONFIG,
+    overrides: Overrides = NO_OVERRIDES,
+    run: RunName = "dynfocus",
+    seed: Seed = 0,
+    checkpoint: Checkpoint = None,
+    clip: ClipFolder = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine alone.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 7860,
+) -> None:
+    """Serve a web page to load a video, ask questions, and see its cones, scores and prototypes in time.
+
+    Example: dynfocus serve-chat --run dynfocus --port 7860
+    """
+    jobs = load_jobs(config, overrides)
+    from dynfocus.chat.server import serve
+
+    serve(_chat_model(jobs, run, seed, checkpoint, clip), host, port)
+
+
+def _chat_model(jobs: Jobs, run: str, seed: int, checkpoint: Path | None, clip: Path | None) -> ChatModel:
+    """The model of a chat: a folder, or the checkpoint that answers for a run."""
+    from dynfocus.chat.model import ChatModel
+
+    folder = checkpoint or jobs.checkpoint(run, seed)
+    return ChatModel(folder, clip or jobs.layout.backbones / "clip", jobs.run(run))
