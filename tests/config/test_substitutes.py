@@ -21,7 +21,7 @@ def test_substitutes_reach_runs_that_name_their_own_mixture(repository):
     full = jobs.run("dynfocus_full")
     assert full.alignment.datasets == ["llava_video_cap", "llava_cc3m"]
     assert full.instruction.datasets == ["videochatgpt", "llava_625k", "scienceqa", "clevrer", "nextqa"]
-    assert "llava_video_cap" in jobs.item_datasets("training_data")
+    assert "llava_video_cap" in jobs.items["training_data"].datasets
     steps = needed(jobs, [RenderReport()])
     assert not [step for step in steps if any("webvid" in str(key) for key in step.wildcards)]
 

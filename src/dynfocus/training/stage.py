@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import PrinterCallback, TrainingArguments, set_seed
+from transformers import GenerationConfig, PrinterCallback, TrainingArguments, set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from dynfocus.config.schema import Config, Stage
 from dynfocus.errors import UserError
 from dynfocus.machine.launch import barrier, is_main, join_processes
 from dynfocus.prompts import Template
-from dynfocus.training import budget, checkpoints, memory
+from dynfocus.steps.layout import Layout
+from dynfocus.training import base, budget, checkpoints, memory
 from dynfocus.training.artefact import save_artefact
 from dynfocus.training.callbacks import CompleteMarker, LiveLine, TensorBoard
 from dynfocus.training.contract import MAX_GRADIENT_NORM, Plan, deepspeed_config, make_plan
@@ -62,6 +63,11 @@ class Job:
     @property
     def dtype(self) -> torch.dtype:
         return torch.bfloat16 if self.settings.precision == "bf16" else torch.float32
+
+    @property
+    def backbone_llm(self) -> Path:
+        """The folder of the LLM that all trainings of the profile start from."""
+        return Layout(Path(self.config.root)).backbones / "llm"
 
     @property
     def title(self) -> str:
@@ -113,8 +119,14 @@ def train_stage(
             f"{job.title}: the job's time ends; saved at step {trainer.state.global_step} of {plan.max_steps}, "
             "start it again to go on from there"
         )
-    save_artefact(trainer, processor, coverage, job.out, job.work)
+    save_artefact(trainer, processor, coverage, job.out, job.work, shared_llm(job))
     barrier()
+
+
+def shared_llm(job: Job) -> Path | None:
+    """The folder of an LLM that the stage leaves as it is; None where the model must hold its own."""
+    llm = job.backbone_llm
+    return llm if "llm" not in job.settings.trainable and (llm / "config.json").is_file() else None
 
 
 def vary_noise(seed: int, rank: int) -> None:
@@ -149,9 +161,16 @@ def _from_checkpoint(job: Job) -> tuple[Any, Any]:
     config = DynFocusConfig.from_pretrained(job.init)
     for name, value in job.config.network.model_dump().items():
         setattr(config, name, value)
+    apart = base.is_without_llm(job.init)
     model, found = DynFocusForConditionalGeneration.from_pretrained(
-        job.init, config=config, dtype=job.dtype, output_loading_info=True
+        None if apart else job.init,
+        config=config,
+        dtype=job.dtype,
+        state_dict=base.weights(job.init, job.backbone_llm, job.dtype) if apart else None,
+        output_loading_info=True,
     )
+    if apart:
+        model.generation_config = GenerationConfig.from_pretrained(job.init)
     wrong = [str(key) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in found[kind]]
     if wrong:
         raise UserError(
