@@ -1,4 +1,4 @@
-"""A stage-1 checkpoint holds what its backbones folder does not, and stage 2 goes on from both as from a whole model."""
+"""A stage-1 checkpoint holds what its backbones folder does not; stage 2 goes on as from a whole model."""
 
 import shutil
 
@@ -66,5 +66,5 @@ def test_another_llm_is_refused(root, tmp_path):
     with pytest.raises(UserError, match=r"was trained on the LLM with content .* bring that LLM back"):
         train(copy, "second", "instruction", init)
     shutil.rmtree(copy / "backbones/llm")
-    with pytest.raises(UserError, match="goes on from the LLM of .* which is not there"):
+    with pytest.raises(UserError, match=r"goes on from the LLM of .* which is not there"):
         train(copy, "second", "instruction", init)

@@ -20,13 +20,15 @@ CONNECTOR_PROJECTIONS = 4
 
 @dataclass(frozen=True)
 class Backbone:
-    """A pretrained part: `parameters`, shape, `gflops` per frame (encoders), `gigabytes` to download."""
+    """A pretrained part: `parameters`, shape, `gflops` per frame (encoders), `gigabytes` to download, and the
+    `positions` of an LLM."""
 
     parameters: float
     shape: Transformer
     vocabulary: int
     gflops: float
     gigabytes: float
+    positions: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ def _backbone(name: str) -> Backbone:
         vocabulary=int(row["vocabulary"]),
         gflops=float(row["gflops"]),
         gigabytes=float(row["gigabytes"]),
+        positions=int(row["positions"]),
     )
 
 
@@ -105,4 +108,5 @@ def _described(file: Mapping[str, Any]) -> Backbone:
     width, layers, vocabulary = file["hidden_size"], file["num_hidden_layers"], file.get("vocab_size", 0)
     parameters = vocabulary * width + layers * (4 * width**2 + 3 * width * file["intermediate_size"])
     queries = file.get("num_query_tokens", 32)
-    return Backbone(parameters, Transformer(layers, width), vocabulary, 2 * parameters * queries / GIGA, 0.0)
+    positions = file.get("max_position_embeddings", 0)
+    return Backbone(parameters, Transformer(layers, width), vocabulary, 2 * parameters * queries / GIGA, 0.0, positions)

@@ -57,6 +57,24 @@ def set_size(config: Config, name: str) -> SetSize:
     )
 
 
+@dataclass(frozen=True)
+class Longest:
+    """The longest sample of a training set, taken together: `frames`, `rounds` and all its `text_tokens`."""
+
+    frames: float
+    rounds: int
+    text_tokens: int
+
+
+def longest_sample(config: Config, name: str) -> Longest:
+    """What decides whether a training on a set fits; in the mini world a mean sample is the longest, nearly."""
+    size, row = set_size(config, name), rows("sets", "set")[name]
+    if config.source == "world" or not row["longest_rounds"]:
+        return Longest(size.frames, round(size.rounds), round(size.text_tokens))
+    frames = 1 if row["kind"] == "image" else frames_of(float(row["longest_seconds"]), config.video)
+    return Longest(frames, int(row["longest_rounds"]), int(row["longest_text"]))
+
+
 def frames_of(seconds: float, video: Video) -> float:
     """Frames read of a film of `seconds`: `video.fps` a second, thinned over the limit."""
     frames = max(FIRST_FRAME, seconds * video.fps)

@@ -108,9 +108,14 @@ def training_work(config: Config, stage: str) -> Work:
         tokens,
         gflops=gflops,
         gpus=config.hardware.gpus if config.hardware.device == "cuda" else 0,
-        keeps=width * model.parameters / GIGA,
+        keeps=width * (model.parameters - (0 if "llm" in settings.trainable else _shared(found))) / GIGA,
         meanwhile=rolling / GIGA,
     )
+
+
+def _shared(found: Backbones) -> float:
+    """Parameters of a frozen LLM that its checkpoint does not hold: all but the two tables of words."""
+    return found.llm.parameters - 2 * found.llm.vocabulary * found.llm.shape.hidden
 
 
 def sample_tokens(config: Config, size: SetSize) -> float:
