@@ -207,9 +207,12 @@ class Stage(Section):
     """One training stage (paper Table 11)."""
 
     datasets: list[TrainingSet] = Field(min_length=1, description="Training sets of the mixture.")
-    trainable: list[Literal["projectors", "dpe_cce", "llm"]] = Field(
-        description="Parts that learn: projectors (F_fine, F_coarse), dpe_cce (rest of connector, text encoder), llm."
+    trainable: list[Literal["projectors", "dpe_cce", "llm", "lora"]] = Field(
+        description="Parts that learn: projectors (F_fine, F_coarse), dpe_cce (rest of connector, text encoder), llm; "
+        "or, in place of llm, lora: low-rank adapters of it, merged when the stage ends."
     )
+    lora_rank: Count = Field(128, description="Rank of the adapters of `lora`.")
+    lora_alpha: float = Field(256.0, gt=0, description="Scale of the adapters, divided by their rank.")
     epochs: float = Field(1.0, gt=0, description="Passes over the mixture.")
     global_batch: Count = Field(description="Samples per optimizer step over all devices and accumulation.")
     micro_batch: Count = Field(description="Samples per device and forward pass.")
@@ -228,6 +231,12 @@ class Stage(Section):
     max_rounds: Count = Field(100, description="Question-answer rounds per sample; longer talks are cut into several.")
     save_steps: Count = Field(500, description="Optimizer steps between rolling checkpoints.")
     min_coverage: Fraction = Field(0.98, description="Training refuses to start when fewer samples are readable.")
+
+    @model_validator(mode="after")
+    def _llm_or_its_adapters(self) -> Stage:
+        if {"llm", "lora"} <= set(self.trainable):
+            raise ValueError("trainable: lora stands in place of llm; name one of them")
+        return self
 
 
 class Hardware(Section):

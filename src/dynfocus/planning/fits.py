@@ -55,7 +55,8 @@ def fit(config: Config, run: str, stage: str, card: Gpu) -> Fit:
         settings.gradient_checkpointing,
     )
     capacity = card.gigabytes * memory.GB
-    verdict = memory.judge(model_size(config, settings.trainable), division, load, settings.global_batch, capacity)
+    size = model_size(config, settings.trainable, settings.lora_rank)
+    verdict = memory.judge(size, division, load, settings.global_batch, capacity)
     return Fit(
         stage,
         (run,),

@@ -100,7 +100,7 @@ def training_work(config: Config, stage: str) -> Work:
         seen = sample_tokens(config, size)
         tokens += size.samples * seen * settings.epochs
         gflops += size.samples * settings.epochs * _sample_gflops(config, settings, found, size, seen)
-    model = model_size(config, settings.trainable)
+    model = model_size(config, settings.trainable, settings.lora_rank)
     width = BYTES[settings.precision]
     rolling = KEPT_CHECKPOINTS * (width * model.parameters + OPTIMIZER_BYTES * model.trainable)
     return Work(
@@ -108,7 +108,7 @@ def training_work(config: Config, stage: str) -> Work:
         tokens,
         gflops=gflops,
         gpus=config.hardware.gpus if config.hardware.device == "cuda" else 0,
-        keeps=width * (model.parameters - (0 if "llm" in settings.trainable else _shared(found))) / GIGA,
+        keeps=width * (model.parameters - (0 if {"llm", "lora"} & set(settings.trainable) else _shared(found))) / GIGA,
         meanwhile=rolling / GIGA,
     )
 

@@ -26,7 +26,7 @@ from dynfocus.errors import UserError
 from dynfocus.machine.launch import barrier, is_main, join_processes
 from dynfocus.prompts import Template
 from dynfocus.steps.layout import Layout
-from dynfocus.training import base, budget, checkpoints, memory
+from dynfocus.training import base, budget, checkpoints, lora, memory
 from dynfocus.training.artefact import save_artefact
 from dynfocus.training.callbacks import CompleteMarker, LiveLine, TensorBoard
 from dynfocus.training.contract import MAX_GRADIENT_NORM, Plan, deepspeed_config, make_plan
@@ -119,6 +119,7 @@ def train_stage(
             f"{job.title}: the job's time ends; saved at step {trainer.state.global_step} of {plan.max_steps}, "
             "start it again to go on from there"
         )
+    lora.merge_adapters(model)
     save_artefact(trainer, processor, coverage, job.out, job.work, shared_llm(job))
     barrier()
 
@@ -126,7 +127,8 @@ def train_stage(
 def shared_llm(job: Job) -> Path | None:
     """The folder of an LLM that the stage leaves as it is; None where the model must hold its own."""
     llm = job.backbone_llm
-    return llm if "llm" not in job.settings.trainable and (llm / "config.json").is_file() else None
+    learns = {"llm", lora.PART} & set(job.settings.trainable)
+    return llm if not learns and (llm / "config.json").is_file() else None
 
 
 def vary_noise(seed: int, rank: int) -> None:
@@ -146,7 +148,9 @@ def load_model(job: Job) -> tuple[Any, Any]:
         from dynfocus.network.build import build_model
 
         model, processor = build_model(job.config, job.init, job.dtype)
-    model.set_trainable(set(job.settings.trainable))
+    model.set_trainable(set(job.settings.trainable) - {lora.PART})
+    if lora.PART in job.settings.trainable:
+        lora.add_adapters(model, job.settings.lora_rank, job.settings.lora_alpha)
     if job.settings.gradient_checkpointing:
         # Newer transformers call it activation checkpointing.
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
