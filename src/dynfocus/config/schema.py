@@ -320,6 +320,10 @@ class Config(Section):
         description="Sets that take the place of another in the mixtures of all runs, as `{webvid_cap: "
         "[llava_video_cap], webvid_qa: []}`; none: the set is left out. Every table says so.",
     )
+    max_samples: dict[TrainingSet, Count] = Field(
+        {},
+        description="Samples of a training set that are used, about: whole media in a fixed order; else all.",
+    )
     seeds: list[int] = Field([0], min_length=1, description="Training seeds; tables average over them.")
     claim_seeds: list[int] = Field(
         [0, 1, 2], min_length=1, description="Training seeds of the target `claims`; a verdict needs three."

@@ -45,9 +45,11 @@ def set_size(config: Config, name: str) -> SetSize:
     image = row["kind"] == "image"
     if config.source == "world":
         return _world_size(config, name, row, image)
+    samples, media = int(row["samples"]), int(row["media"])
+    used = min(samples, config.max_samples.get(name, samples))
     return SetSize(
-        samples=int(row["samples"]),
-        media=int(row["media"]),
+        samples=used,
+        media=max(1, round(media * used / samples)),
         frames=1 if image else frames_of(float(row["seconds"]), config.video),
         rounds=float(row["rounds"]),
         text_tokens=float(row["text_tokens"]),

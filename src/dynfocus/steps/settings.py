@@ -19,8 +19,8 @@ DATA = ("source", "world")
 CLIP = ("world.seed", "backbones.clip", "video.image_size")
 LLM = ("world.seed", "backbones.llm")
 QFORMER = (*CLIP, "backbones.qformer")
-FEATURES = (*DATA, *CLIP, "video", "feature_precision")
-ALIGNMENT = (*DATA, "video", "feature_precision", "backbones", "network", "alignment")
+FEATURES = (*DATA, *CLIP, "max_samples", "video", "feature_precision")
+ALIGNMENT = (*DATA, "max_samples", "video", "feature_precision", "backbones", "network", "alignment")
 INSTRUCTION = (*ALIGNMENT, "instruction")
 ANSWERS = (
     *INSTRUCTION,

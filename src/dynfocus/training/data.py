@@ -20,6 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 
 from dynfocus.datasets import Record, cut_rounds, load_records, media_path
+from dynfocus.datasets.subset import subset
 from dynfocus.errors import UserError
 from dynfocus.prompts import IGNORE, Template, Tokens, render, tokenize
 
@@ -59,12 +60,18 @@ class Coverage:
         return self.readable / self.total if self.total else 0.0
 
 
-def load_mixture(set_names: Sequence[str], data_dir: Path, max_rounds: int) -> list[Entry]:
-    """Entries of all sets in the order given, long talks cut into records of at most `max_rounds` rounds."""
+def load_mixture(
+    set_names: Sequence[str], data_dir: Path, max_rounds: int, max_samples: Mapping[str, int] | None = None
+) -> list[Entry]:
+    """Entries of all sets in the order given, long talks cut into records of at most `max_rounds` rounds.
+
+    `max_samples`: of the sets of which a part is used.
+    """
+    limits = max_samples or {}
     return [
         Entry(name, record)
         for name in set_names
-        for record in cut_rounds(load_records(name, data_dir / name), max_rounds)
+        for record in cut_rounds(subset(name, load_records(name, data_dir / name), limits.get(name)), max_rounds)
     ]
 
 

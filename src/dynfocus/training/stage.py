@@ -23,7 +23,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from dynfocus.config.schema import Config, Stage
 from dynfocus.errors import UserError
-from dynfocus.machine.launch import barrier, is_main, join_processes
+from dynfocus.machine.launch import barrier, is_main, join_processes, loaders
 from dynfocus.prompts import Template
 from dynfocus.steps.layout import Layout
 from dynfocus.training import base, budget, checkpoints, lora, memory
@@ -37,7 +37,6 @@ from dynfocus.training.trainer import StageTrainer
 StageName = Literal["alignment", "instruction"]
 TEMPLATES: dict[str, Template] = {"alignment": "plain_guided", "instruction": "imgsp_v1"}
 KEPT_CHECKPOINTS = 2
-MOST_LOADERS = 8
 # Queries and a short question: tokens of the text encoder per frame and prompt.
 TEXT_ENCODER_TOKENS = 64
 
@@ -189,7 +188,7 @@ def _samples(job: Job, model: Any, processor: Any) -> tuple[Samples, dict[str, C
 
     settings = job.settings
     stores: Mapping[str, Store] = {name: FeatureStore(job.features_dir / name) for name in settings.datasets}
-    entries = load_mixture(settings.datasets, job.data_dir, settings.max_rounds)
+    entries = load_mixture(settings.datasets, job.data_dir, settings.max_rounds, job.config.max_samples)
     entries, coverage = readable(entries, stores, settings.min_coverage)
     template, tokenizer = TEMPLATES[job.stage], processor.tokenizer
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
@@ -261,7 +260,7 @@ def _arguments(job: Job, plan: Plan) -> TrainingArguments:
         report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
-        dataloader_num_workers=0 if cpu else min(MOST_LOADERS, hardware.threads),
+        dataloader_num_workers=loaders(hardware),
         dataloader_pin_memory=not cpu,
     )
 
