@@ -4,9 +4,11 @@
 # The environment is .venv, made with pip; it is made again when the lock file changes.
 # Another profile: make reproduce CONFIG=config/smoke.yaml
 # From published artefacts: make reproduce FROM=scores (or predictions, checkpoints, stage1)
+# Nothing but the published report: make report
 # CPU builds of torch: make environment LOCK=requirements-cpu.lock (docs/environment.md)
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+UV := $(shell command -v uv)
+PYTHON ?= $(firstword $(foreach minor,11 12 13 14,$(shell command -v python3.$(minor))) $(shell command -v python3) python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -19,21 +21,38 @@ export DS_BUILD_OPS := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment reproduce publish test lint unit smoke documentation claims format docs lock clean
+.PHONY: help environment reproduce report publish test lint unit smoke documentation claims format docs lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
 environment: $(STAMP) ## build .venv when it is missing or older than the lock file
 
+# uv, where there is one, brings an interpreter and is faster; PYTHON chooses another one for either.
 $(STAMP): $(LOCK) pyproject.toml
+ifeq ($(UV),)
+	@command -v $(PYTHON) >/dev/null || { echo "cannot build the environment: no Python 3 here; install one, or uv" >&2; exit 1; }
+	@$(PYTHON) scripts/check_machine.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --compile -r $(LOCK)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+else
+	test -x $(BIN)/python || $(UV) venv --seed $(if $(filter-out undefined file,$(origin PYTHON)),--python $(PYTHON),--python 3.12) $(VENV)
+	@$(BIN)/python scripts/check_machine.py
+	$(UV) pip install --python $(BIN)/python --compile-bytecode -r $(LOCK)
+	$(UV) pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation -e .
+endif
 	touch $@
 
 reproduce: $(STAMP) ## everything from data to results/report.html
 	$(BIN)/snakemake --configfile $(CONFIG) --config start_from=$(FROM)
+
+report: ## the published report, out of this clone in a second, without the environment
+	@md5=$$(awk '/^- / {path = md5 = ""; sub(/^- /, "  ")} /path:/ {path = $$2} /md5:/ {md5 = $$2} path == "results/report.html" && md5 {print md5; exit}' results.dvc); \
+	object=dvcstore/files/md5/$$(echo $$md5 | cut -c1-2)/$$(echo $$md5 | cut -c3-); \
+	test -f "$$object" || { echo "make report: results.dvc names no report that is in dvcstore/; make one: make reproduce" >&2; exit 2; }; \
+	test -f results/report.html && ! cmp -s "$$object" results/report.html && { echo "results/report.html is yours and another one; it stays" >&2; exit 2; }; \
+	cp "$$object" results/report.html && chmod u+w results/report.html && echo "$$PWD/results/report.html"
 
 publish: $(STAMP) ## add and push to DVC what the finished run made
 	$(BIN)/snakemake publish --configfile $(CONFIG)
@@ -74,4 +93,5 @@ lock: ## write the lock files, the conda files and the container recipes from py
 	$(BIN)/python scripts/export_environment.py
 
 clean: ## remove what runs made, keep the environment
-	rm -rf data backbones features checkpoints results logs work runs .snakemake
+	rm -rf data backbones features checkpoints logs packs work runs .snakemake
+	find results -mindepth 1 -not -name README.md -delete

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from dynfocus.config import Config, load_config
+from dynfocus.steps.jobs import Jobs
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -31,3 +33,16 @@ def mini_config() -> Config:
 def paper_config() -> Config:
     """The paper's profile."""
     return load_config([REPOSITORY / "config" / "paper.yaml"])
+
+
+@pytest.fixture
+def finished(tmp_path, repository, monkeypatch) -> Jobs:
+    """A finished run in an empty folder, nothing published."""
+    from finished_run import finish_run, jobs_here
+
+    for name in ("config", "notebooks"):
+        shutil.copytree(repository / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    jobs = jobs_here()
+    finish_run(jobs)
+    return jobs

@@ -10,7 +10,6 @@ import pytest
 from finished_run import dvc, finish_run, jobs_here
 
 from dynfocus.artefacts.publish import publish
-from dynfocus.steps.jobs import Jobs
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +17,8 @@ def published_folder(tmp_path_factory, repository) -> Path:
     """A project with a finished run that is published to the folder `dvcstore`."""
     folder, before = tmp_path_factory.mktemp("artefacts"), Path.cwd()
     shutil.copytree(repository / "config", folder / "config")
+    shutil.copytree(repository / "notebooks", folder / "notebooks")
+    shutil.copy(repository / ".dvcignore", folder)
     os.chdir(folder)
     try:
         dvc("init", "--no-scm", "--quiet")
@@ -45,13 +46,3 @@ def cloned(published) -> Path:
     for name in ("packs", "data", "backbones", "features", "checkpoints", "results", "work", ".dvc/cache", ".dvc/tmp"):
         shutil.rmtree(published / name, ignore_errors=True)
     return published
-
-
-@pytest.fixture
-def finished(tmp_path, repository, monkeypatch) -> Jobs:
-    """A finished run in an empty folder, nothing published."""
-    shutil.copytree(repository / "config", tmp_path / "config")
-    monkeypatch.chdir(tmp_path)
-    jobs = jobs_here()
-    finish_run(jobs)
-    return jobs

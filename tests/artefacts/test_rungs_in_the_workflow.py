@@ -18,7 +18,6 @@ HEAVY = ("prepare_clip", "train_alignment", "train_instruction", "answer_questio
 def planned(cloned, repository):
     """A function that returns the rules of a dry run in a clone of the published project, or its error."""
     shutil.copytree(repository / "workflow", cloned / "workflow")
-    shutil.copytree(repository / "notebooks", cloned / "notebooks")
     shutil.copy(repository / "environment.yml", cloned)
 
     def plan(*settings: str) -> set[str] | str:
@@ -35,23 +34,28 @@ def planned(cloned, repository):
 
 
 @pytest.mark.parametrize(
-    ("rung", "pulled", "heavy"),
+    ("rung", "heavy"),
     [
-        ("scratch", set(), set(HEAVY)),
-        ("stage1", {"pull_data", "pull_backbone", "pull_alignment"}, set(HEAVY[2:])),
-        ("checkpoints", {"pull_data", "pull_backbone", "pull_checkpoint"}, set(HEAVY[3:])),
-        ("predictions", {"pull_data", "pull_answers"}, {"score_answers"}),
-        ("scores", {"pull_scores"}, set()),
+        ("scratch", set(HEAVY)),
+        ("stage1", set(HEAVY[2:])),
+        ("checkpoints", set(HEAVY[3:])),
+        ("predictions", {"score_answers"}),
+        ("scores", set()),
     ],
 )
-def test_each_rung_pulls_what_comes_before_it(planned, rung, pulled, heavy):
+def test_each_rung_pulls_in_one_job_what_comes_before_it(planned, rung, heavy):
     rules = planned(f"start_from={rung}")
     assert not isinstance(rules, str), rules
-    assert {rule for rule in rules if rule.startswith("pull_")} == pulled
+    assert ("pull" in rules) == (rung != "scratch")
     assert rules & set(HEAVY) == heavy
 
 
-def test_edited_setting_stops_the_plan_with_both_values(planned):
-    error = planned("start_from=checkpoints", "instruction={learning_rate: 0.005}")
+def test_an_edited_setting_is_made_anew(planned):
+    rules = planned("start_from=checkpoints", "instruction={learning_rate: 0.005}")
+    assert {"pull", "train_instruction"} <= rules and not rules & {"train_alignment", "prepare_clip"}
+
+
+def test_never_train_stops_the_plan_with_one_line(planned):
+    error = planned("start_from=checkpoints", "never_train=true", "instruction={learning_rate: 0.005}")
     assert isinstance(error, str)
     assert "published with instruction.learning_rate = 0.001, wanted with 0.005" in error and "Traceback" not in error

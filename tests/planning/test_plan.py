@@ -14,11 +14,11 @@ from dynfocus.planning.plan import disk_needed, make_plan
 from dynfocus.planning.show import show
 from dynfocus.planning.sizes import frames_of, set_size
 from dynfocus.planning.work import training_work
-from dynfocus.steps.graph import Step, inputs, needed, output
 from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.table import PrepareData, RenderReport, TrainAlignment, TrainInstruction, needed
 
 PAPER_HOURS = {"alignment": 7.75, "instruction": 25.35}
-REPORT = [Step("render_report")]
+REPORT = [RenderReport()]
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_steps_come_after_what_they_wait_for(load):
     jobs = load("paper")
     steps = needed(jobs, REPORT)
     place = {step: number for number, step in enumerate(steps)}
-    assert all(place[before] < place[step] for step in steps for before in inputs(jobs, step))
+    assert all(place[before] < place[step] for step in steps for before in step.inputs(jobs))
 
 
 @pytest.mark.parametrize("profile", ["mini", "smoke", "paper", "small"])
@@ -61,9 +61,10 @@ def test_items_share_jobs_and_rules_do_not(plan):
 def test_table_2_hours_come_back_for_the_full_mixture(load):
     jobs = load("paper")
     for stage, hours in PAPER_HOURS.items():
-        step = Step("train_instruction", ("dynfocus_full", 0)) if stage == "instruction" else Step("train_alignment")
+        key = jobs.alignment_key("dynfocus_full", 0)
+        step = TrainInstruction("dynfocus_full", 0) if stage == "instruction" else TrainAlignment(key)
         work = training_work(jobs.run("dynfocus_full"), stage)
-        found = rates.duration(jobs.config, step, work, rates.gpu("a100"), Path("nowhere"))
+        found = rates.duration(jobs, step, work, rates.gpu("a100"))
         assert found.seconds / 3600 == pytest.approx(hours, rel=0.02), stage
 
 
@@ -84,7 +85,7 @@ def test_features_of_the_paper_take_terabytes_and_tokens_a_seventh(plan):
 def test_finished_jobs_are_not_counted_as_left(load):
     jobs = load("smoke")
     before = disk_needed(jobs)
-    manifest = output(jobs, Step("prepare_data", ("msvd_qa",)))
+    (manifest,) = PrepareData("msvd_qa").outputs(jobs)
     manifest.parent.mkdir(parents=True)
     manifest.touch()
     made = make_plan(jobs, rates.gpu("a100"), 1, cores=2)
@@ -95,7 +96,7 @@ def test_finished_jobs_are_not_counted_as_left(load):
 
 def test_own_benchmark_of_a_job_comes_first(load):
     jobs = load("smoke")
-    file = Path(jobs.config.root, "logs/benchmarks/train_instruction/dynfocus/seed-0.tsv")
+    file = Path(jobs.config.root, "logs/times/train_instruction/dynfocus/seed-0.tsv")
     file.parent.mkdir(parents=True)
     file.write_text("s\th:m:s\n12345.0\t3:25:45\n")
     made = make_plan(jobs, rates.gpu("a100"), 1, cores=2)

@@ -39,10 +39,21 @@ def documents(texts) -> list[Document]:
     return [Document.parse(file, text) for file, text in texts.items() if file.suffix == ".md"]
 
 
-@pytest.fixture(scope="session")
-def export_environment(repository):
-    """scripts/export_environment.py as a module."""
-    spec = spec_from_file_location("export_environment", repository / "scripts" / "export_environment.py")
+def script(repository: Path, name: str):
+    """A file of scripts/ as a module."""
+    spec = spec_from_file_location(name, repository / "scripts" / f"{name}.py")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def export_environment(repository):
+    """scripts/export_environment.py as a module."""
+    return script(repository, "export_environment")
+
+
+@pytest.fixture(scope="session")
+def check_machine(repository):
+    """scripts/check_machine.py as a module."""
+    return script(repository, "check_machine")

@@ -20,6 +20,7 @@ DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "open_clip": "open-clip-torc
 # The host that loads the plug-in is there when the plug-in is imported.
 HOSTS = {"lmms_eval"}
 DOCKER = {"FROM", "ARG", "LABEL", "ENV", "RUN", "WORKDIR", "COPY", "CMD"}
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 APPTAINER = {"files", "post", "environment", "runscript", "labels", "help"}
 
 
@@ -75,18 +76,30 @@ def test_every_pin_satisfies_every_requirement_on_it(export_environment, pyproje
     assert not wrong, f"{wrong}; install versions that fit, then run `make lock`"
 
 
-def test_lock_serves_every_python_that_the_project_allows(export_environment, pyproject, lock):
+@pytest.mark.parametrize("python", PYTHONS)
+def test_lock_serves_every_python_that_the_project_allows(export_environment, pyproject, lock, python):
     pinned = export_environment.locked_versions(lock)
-    newer = export_environment.closure(
-        export_environment.direct_requirements(pyproject), {"python_version": "3.12", "python_full_version": "3.12.0"}
+    needed = export_environment.closure(
+        export_environment.direct_requirements(pyproject),
+        {"python_version": python, "python_full_version": f"{python}.0"},
     )
-    assert not newer - set(pinned), "needed on Python 3.12 alone: name them in pyproject.toml, run `make lock`"
+    assert not needed - set(pinned), f"needed on Python {python}: name them in pyproject.toml, run `make lock`"
     for name in pinned:
         allowed = SpecifierSet(distribution(name).metadata["Requires-Python"] or "")
-        for python in ("3.11.0", "3.12.0"):
-            assert python in allowed, (
-                f"{name} {pinned[name]} needs Python {allowed}; install an older one, then run `make lock`"
-            )
+        assert f"{python}.0" in allowed, (
+            f"{name} {pinned[name]} needs Python {allowed}; install an older one, then run `make lock`"
+        )
+
+
+@pytest.mark.parametrize("version", [(3, 8), (3, 10), (3, 15)])
+def test_a_python_that_cannot_serve_is_told_in_one_line(check_machine, pyproject, tmp_path, version):
+    (line,) = check_machine.missing(version, pyproject, tmp_path)
+    assert line.startswith(f"Python {version[0]}.{version[1]} is here, 3.11 to 3.14") and "\n" not in line
+
+
+def test_a_full_disk_is_told_before_anything_is_downloaded(check_machine, pyproject, tmp_path, monkeypatch):
+    monkeypatch.setattr(check_machine, "DISK_GIGABYTES", 1e9)
+    assert ["GB of disk are free" in line for line in check_machine.missing((3, 11), pyproject, tmp_path)] == [True]
 
 
 def test_files_that_follow_from_the_lock_are_up_to_date(repository, export_environment):

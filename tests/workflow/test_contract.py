@@ -42,15 +42,14 @@ def rules(repository) -> dict[str, str]:
 
 
 def command_of(rule: str) -> str:
-    """Rules that pull share a command; any other has its own."""
-    return "pull-artefact" if rule.startswith("pull_") else rule.replace("_", "-")
+    """Each rule has a command of its own."""
+    return rule.replace("_", "-")
 
 
 def test_every_rule_says_everything_about_itself(rules):
     for name, body in rules.items():
-        without = {"prepare_data": {"input"}, "publish": {"output"}}
-        absent = {"input"} if name.startswith("pull_") else without.get(name, set())
-        wanted = [part for part in DIRECTIVES if part not in absent]
+        without = {"pull": {"input"}, "publish": {"output"}}
+        wanted = [part for part in DIRECTIVES if part not in without.get(name, set())]
         missing = [part for part in wanted if not re.search(rf"^    {part}:", body, flags=re.M)]
         assert not missing, f"rule {name} lacks {', '.join(missing)}"
 
@@ -72,10 +71,10 @@ def test_every_command_explains_itself_with_an_example():
         assert all(option.help for option in command.params), name
 
 
-def test_logs_and_benchmarks_mirror_the_rule(rules):
+def test_logs_and_records_of_time_mirror_the_rule(rules):
     for name, body in rules.items():
         assert re.search(rf'"<logs>/{name}[/.]', body), name
-        assert re.search(rf'"<benchmarks>/{name}[/.]', body), name
+        assert re.search(rf'"<times>/{name}[/.]', body), name
 
 
 def test_snakefile_is_a_table_of_contents(repository):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dynfocus.config.load import load_config
-from dynfocus.steps.graph import Step, needed
 from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.table import RenderReport, needed
 
 NOT_JOBS = ("all", "total")
 
@@ -30,7 +30,7 @@ def test_jobs_of_the_plan_are_those_of_the_workflow(project, repository, monkeyp
         (project.folder / "notebooks" / notebook.name).touch()
     monkeypatch.chdir(project.folder)
     jobs = Jobs.load(load_config([Path(f"config/{profile}.yaml")]))
-    ours = Counter(step.rule for step in needed(jobs, [Step("render_report")]))
+    ours = Counter(step.rule() for step in needed(jobs, [RenderReport()]))
     assert ours == counted(project, "--configfile", f"config/{profile}.yaml")
 
 

@@ -113,7 +113,7 @@ def begin():
     except UserError as error:
         stop(error)
     JOBS.write_resolved()
-    print(*run_lines(JOBS, DECISION), sep="\n", file=sys.stderr)
+    print(*run_lines(JOBS), sep="\n", file=sys.stderr)
 
 
 def print_summary():

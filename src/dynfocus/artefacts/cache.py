@@ -16,7 +16,7 @@ from dynfocus.steps.index import Index, find_index
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import differences
 from dynfocus.steps.step import Step
-from dynfocus.steps.table import RenderReport, TestClaims, TrainAlignment, TrainInstruction, name_of
+from dynfocus.steps.table import RenderReport, TestClaims, TrainAlignment, TrainInstruction, name_of, needed
 
 RUNGS: tuple[StartFrom, ...] = get_args(StartFrom)
 
@@ -65,14 +65,27 @@ def decide_all(jobs: Jobs) -> Decision:
 
 
 def obstacle(jobs: Jobs, index: Index | None, step: Step) -> str | None:
-    """Why the result of a step cannot be pulled, with both values where a setting differs; None where it can."""
-    name = name_of(jobs, step)
-    published = index.manifests.get(name) if index is not None else None
-    if index is None or published is None:
+    """Why the result of a step cannot be pulled, with both values where a setting differs; None where it can.
+
+    It must come from the wanted settings, and so must all that it was made from in the published run.
+    """
+    if index is None:
+        return "not published"
+    for before in needed(jobs, [step])[::-1]:
+        reason = _difference(jobs, index, before)
+        if reason is not None:
+            return reason if before == step else f"{name_of(jobs, before)}, which it is made from, is {reason}"
+    stored = name_of(jobs, step) in index.stored
+    return None if stored else "known but not stored, the publisher left it out"
+
+
+def _difference(jobs: Jobs, index: Index, step: Step) -> str | None:
+    published = index.manifests.get(name_of(jobs, step))
+    if published is None:
         return "not published"
     for key, before, now in differences(_identity(published), _wanted(jobs, step)):
         return f"published with {key} = {before!r}, wanted with {now!r}"
-    return None if name in index.stored else "known but not stored, the publisher left it out"
+    return None
 
 
 def require_no_training(jobs: Jobs, decision: Decision) -> None:

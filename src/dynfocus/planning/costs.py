@@ -27,8 +27,9 @@ def cost_lines(jobs: Jobs, rungs: Iterable[StartFrom] = RUNGS) -> Iterator[str]:
         yield _line(at_rung, rung, decide(at_rung))
 
 
-def run_lines(jobs: Jobs, decision: Decision) -> Iterator[str]:
+def run_lines(jobs: Jobs) -> Iterator[str]:
     """What a run says before its first job: the cost of its rung, and why something published is not pulled."""
+    decision = decide(jobs)
     yield _line(jobs, jobs.config.start_from, decision)
     for reason, steps in _by_reason(decision).items():
         more = f" and {len(steps) - 1} more" if len(steps) > 1 else ""

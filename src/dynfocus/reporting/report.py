@@ -7,6 +7,7 @@ not there shows as a gap.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from dynfocus.reporting.costs import costs_table, read_costs
 from dynfocus.reporting.headline import headline, headline_table
 from dynfocus.reporting.lineage import anchor, lineage, score_files, shown
 from dynfocus.reporting.page import figures_html, page, table_html
-from dynfocus.reporting.results import Results
+from dynfocus.reporting.results import Measured, Results
 from dynfocus.reporting.session import SavedItem, Session
 from dynfocus.reporting.tables import Table, coverage_table
 from dynfocus.reporting.verdicts import Verdict, scale_obstacle
@@ -75,7 +76,19 @@ def render(config: Config, root: Path, out: Path) -> None:
         records=lineage([*score_files(root), *(path for path in made if path.exists())], root),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
+    write_metrics(results, out.with_name("metrics.json"))
     out.write_text(html, encoding="utf-8")
+
+
+def write_metrics(results: Results, out: Path) -> None:
+    """Run -> benchmark -> metric, averaged over the seeds, as `dvc metrics` reads it."""
+    values: dict[str, dict[str, dict[str, float]]] = {}
+    for run, _, name in sorted(results.records):
+        metrics = next(record for key, record in results.records.items() if (key[0], key[2]) == (run, name))["metrics"]
+        found = {metric: results.get(run, name, metric) for metric in metrics}
+        numbers = {metric: round(one.value, 4) for metric, one in found.items() if isinstance(one, Measured)}
+        values.setdefault(run, {})[name] = numbers
+    out.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def record_link(record: str) -> str:

@@ -107,6 +107,7 @@ def _targets(node: ast.AST) -> Iterator[str]:
         yield from (below for alias in node.names if _is_module(below := f"{PACKAGE}.{alias.name}"))
 
 
+@cache
 def _is_module(name: str) -> bool:
     try:
         return source_of(name).is_file()

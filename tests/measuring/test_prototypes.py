@@ -1,19 +1,20 @@
 """Table 3 and Figure 3 from a toy model: costs per module, and figures that show what was explained."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
-from dynfocus.measuring.complexity import (
-    budget_table,
-    complexity_table,
-    measure_modules,
-    paper_size_parameters,
-)
-from dynfocus.measuring.explanations import Timeline, boundaries, choose_frames, spatial_figure, timeline_figure
+from dynfocus.config import load_config
+from dynfocus.measuring.computation import budget, measure_modules, paper_size_parameters
+from dynfocus.measuring.prototypes import TIMELINE
 from dynfocus.network import DynFocusConfig, DynFocusForConditionalGeneration
 from dynfocus.network.complexity import module_parameters
+from dynfocus.reporting.computation import budget_table, computation_table
 from dynfocus.reporting.figures import write_figure
+from dynfocus.reporting.prototypes import Timeline, boundaries, choose_frames, spatial_figure, timeline_figure
+from dynfocus.reporting.session import Session
 
 FRAMES, GRID, WIDTH = 12, 4, 8
 
@@ -44,6 +45,17 @@ def explanation(model):
     return model.explain(features, torch.tensor([3, 4, 5]))
 
 
+@pytest.fixture(scope="module")
+def timeline(explanation):
+    """The time line as a measurement stores it."""
+    return Timeline.of({field: getattr(explanation, field).tolist() for field in TIMELINE})
+
+
+@pytest.fixture
+def session(tmp_path, repository):
+    return Session(load_config([repository / "config/mini.yaml"], [f"root={tmp_path}"]), tmp_path)
+
+
 def test_paper_size_parameters_are_those_of_the_paper_and_the_method():
     counted = paper_size_parameters()
     assert counted["dynamic_selection"] == pytest.approx(12.897, abs=0.001)
@@ -63,8 +75,8 @@ def test_selection_is_counted_in_multiply_adds(model):
     assert all(cost.latency >= 0 for cost in costs.values())
 
 
-def test_table_3_without_a_checkpoint_is_all_gaps():
-    table = complexity_table(None, "this machine")
+def test_table_3_without_a_checkpoint_is_all_gaps(session):
+    table = computation_table(session)
     assert [row.labels[0] for row in table.rows] == [
         "CCE: S-DPC",
         "CCE: Dyn. Enc.",
@@ -74,8 +86,11 @@ def test_table_3_without_a_checkpoint_is_all_gaps():
     assert all(cell.gap for cell in table.comparisons())
 
 
-def test_budget_lists_the_selection_layers_of_b_2():
-    shapes = [row.cells[0] for row in budget_table().rows if row.labels[0].startswith("selection")]
+def test_budget_lists_the_selection_layers_of_b_2(session):
+    path = session.layout.measurement("table_3")
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"layers_at_paper_size": budget()}))
+    shapes = [row.cells[0] for row in budget_table(session).rows if row.labels[0].startswith("selection")]
     assert shapes == ["2816 → 2816", "2816 → 1408", "1408 → 704", "704 → 1"]
 
 
@@ -84,16 +99,15 @@ def test_boundaries_run_between_different_clusters():
     assert boundaries(np.zeros((3, 3), dtype=int)) == []
 
 
-def test_shown_frames_are_cones_first(explanation):
-    timeline = Timeline.of(explanation)
+def test_shown_frames_are_cones_first(timeline):
     chosen = choose_frames(timeline, 3)
     assert len(chosen) == 3 and all(timeline.cones[number] for number in chosen)
     more = choose_frames(timeline, 6)
     assert set(np.flatnonzero(timeline.cones)) <= set(more) and len(more) == 6
 
 
-def test_figures_are_written_as_vector_and_png(explanation, tmp_path):
-    chosen = choose_frames(Timeline.of(explanation), 2)
+def test_figures_are_written_as_vector_and_png(explanation, timeline, tmp_path):
+    chosen = choose_frames(timeline, 2)
     images = [np.full((16, 16, 3), 10 * number, dtype=np.uint8) for number in chosen]
     figure = spatial_figure(images, explanation.fine_map.numpy(), explanation.coarse_map.numpy(), chosen)
     paths = write_figure(figure, tmp_path, "spatial")
@@ -101,8 +115,8 @@ def test_figures_are_written_as_vector_and_png(explanation, tmp_path):
     assert all(path.stat().st_size > 0 for path in paths)
 
 
-def test_equal_figures_are_equal_files(explanation, tmp_path):
+def test_equal_figures_are_equal_files(timeline, tmp_path):
     for folder in ("a", "b"):
-        write_figure(timeline_figure(Timeline.of(explanation), "what happens"), tmp_path / folder, "timeline")
+        write_figure(timeline_figure(timeline, "what happens"), tmp_path / folder, "timeline")
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name

@@ -9,7 +9,7 @@ from dynfocus.config.experiments import load_experiments
 from dynfocus.config.load import load_config
 from dynfocus.errors import UserError
 from dynfocus.steps.jobs import Jobs
-from dynfocus.steps.settings import STEPS, alignment_key, hash_of, settings_of
+from dynfocus.steps.settings import SLICES, alignment_key, hash_of, settings_of
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +80,12 @@ def test_stage_1_key_changes_with_the_seed(mini_config):
 
 def test_every_step_is_blind_to_where_it_runs(mini_config):
     other = changed(changed(mini_config, "hardware.threads", 9), "hardware.processes", 4)
-    for step in STEPS:
+    for step in SLICES:
         assert settings_of(other, step) == settings_of(mini_config, step)
 
 
 def test_every_slice_names_existing_settings(mini_config):
-    assert all(settings_of(mini_config, step) for step in STEPS)
+    assert all(settings_of(mini_config, step) for step in SLICES)
 
 
 def test_hash_ignores_key_order():
@@ -172,12 +172,12 @@ def test_blind_starts_from_the_backbones(paper_jobs):
         (
             {"a": {"title": "A"}},
             {"t": {"title": "T", "notebook": "n.ipynb", "runs": ["b"]}},
-            ["tables.t.runs", "no run is named b"],
+            ["items.t.runs", "no run is named b"],
         ),
         (
             {"a": {"title": "A"}},
             {"t": {"title": "T", "notebook": "n.ipynb", "benchmarks": ["msvd"]}},
-            ["tables.t.benchmarks.0", "'msvd'"],
+            ["items.t.benchmarks.0", "'msvd'"],
         ),
         ({"a": {"title": "A"}, "b": {"title": "B", "weights": "a", "alignment": {"epochs": 2}}}, {}, ["runs.b"]),
         (

@@ -1,0 +1,148 @@
+"""Consumers refuse what does not fit, and finished work is recognized whatever its file times are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from finished_run import REPORT, jobs_here, make
+
+from dynfocus.artefacts.why import explain
+from dynfocus.errors import UserError
+from dynfocus.steps.manifests import manifest_path, read_manifest, size_of
+from dynfocus.steps.perform import check, is_ready, perform
+from dynfocus.steps.step import Step
+from dynfocus.steps.table import (
+    AnswerQuestions,
+    ExtractFeatures,
+    PrepareClip,
+    PrepareData,
+    ScoreAnswers,
+    TrainAlignment,
+    TrainInstruction,
+    needed,
+)
+
+TUNED = TrainInstruction("dynfocus", 0)
+ANSWERED = AnswerQuestions("dynfocus", 0, 0, 1)
+
+
+def line_of(jobs, text: str) -> str:
+    (line,) = explain(jobs, text)
+    return line.split(": ", 1)[1]
+
+
+def test_what_fits_is_accepted(finished):
+    check(finished, needed(finished, [REPORT]))
+
+
+def test_edited_learning_rate_is_refused_with_both_values(finished):
+    with pytest.raises(UserError) as caught:
+        check(jobs_here("instruction.learning_rate=5e-3"), [TUNED])
+    assert "instruction.learning_rate = 0.001" in str(caught.value) and "0.005" in str(caught.value)
+
+
+def test_answers_of_the_old_weights_are_refused(finished):
+    old = read_manifest(TUNED.path(finished))["content"]
+    make(finished, TUNED, "trained again")
+    new = read_manifest(TUNED.path(finished))["content"]
+    with pytest.raises(UserError) as caught:
+        check(finished, [ANSWERED])
+    assert old[:12] in str(caught.value) and new[:12] in str(caught.value)
+
+
+def test_other_seed_is_refused(finished):
+    manifest = manifest_path(TUNED.path(finished))
+    manifest.write_text(manifest.read_text().replace('"seed": 0', '"seed": 1', 1))
+    with pytest.raises(UserError, match="seed = 1, wanted with 0"):
+        check(finished, [TUNED])
+
+
+def test_file_times_and_a_lost_manifest_start_no_training(finished):
+    for before in TUNED.inputs(finished):
+        os.utime(manifest_path(before.path(finished)))
+    manifest_path(TUNED.path(finished)).unlink()
+    assert not is_ready(finished, TUNED)
+    check(finished, [TUNED])
+
+
+def test_other_settings_inputs_or_bytes_are_not_kept(finished):
+    edited, aligned = jobs_here("instruction.epochs=9"), TrainAlignment(finished.alignment_key("dynfocus", 0))
+    assert is_ready(edited, TUNED)
+    (TUNED.path(finished) / "content.txt").write_text("damaged")
+    assert is_ready(finished, TUNED)
+    make(finished, TUNED)
+    assert not is_ready(finished, TUNED)
+    make(finished, aligned, "trained again")
+    assert is_ready(finished, TUNED)
+
+
+def test_a_step_that_fails_leaves_no_manifest_and_does_not_run_on_damaged_inputs(finished):
+    with pytest.raises(RuntimeError):
+        perform(jobs_here("instruction.epochs=9"), TUNED, lambda out: (_ for _ in ()).throw(RuntimeError()))
+    assert not manifest_path(TUNED.path(finished)).exists()
+    (PrepareData("videochatgpt").path(finished) / "content.txt").unlink()
+    with pytest.raises(UserError, match="damaged or edited"):
+        perform(finished, TUNED, lambda out: pytest.fail("it must not start"))
+
+
+def files_of(jobs, step: Step):
+    path = step.path(jobs)
+    return [path if path.is_file() else path / "content.txt", *step.also(jobs)]
+
+
+READ = [
+    (PrepareData("msvd_qa"), "data"),
+    (PrepareClip(), "backbone"),
+    (ExtractFeatures("msvd_qa", 0, 1), "features"),
+    (TUNED, "checkpoint"),
+    (ANSWERED, "answers"),
+    (ScoreAnswers("dynfocus", 0), "scores"),
+]
+
+
+@pytest.mark.parametrize("step", [step for step, _ in READ], ids=[name for _, name in READ])
+def test_corruption_of_every_kind_is_noticed_by_whoever_reads(finished, step):
+    def flip(file):
+        content = bytearray(file.read_bytes())
+        content[0] ^= 1
+        file.write_bytes(content)
+
+    damages = {
+        "flip": flip,
+        "truncate": lambda file: file.write_bytes(file.read_bytes()[:-1]),
+        "empty": lambda file: file.write_bytes(b""),
+        "swap": lambda file: file.write_bytes(bytes(reversed(file.read_bytes()))),
+        "another type": lambda file: file.write_bytes(b'{"a": 1}'),
+    }
+    for file in files_of(finished, step):
+        for name, damage in damages.items():
+            whole = file.read_bytes()
+            damage(file)
+            with pytest.raises(UserError, match="damaged or edited"):
+                check(finished, [step])
+                pytest.fail(f"{file.name}: {name} was not noticed")
+            file.write_bytes(whole)
+    check(finished, [step])
+
+
+def test_a_large_artefact_is_checked_by_size_and_samples(finished, monkeypatch):
+    step = ExtractFeatures("msvd_qa", 0, 1)
+    monkeypatch.setattr("dynfocus.steps.manifests.SMALL", 0)
+    monkeypatch.setattr("dynfocus.steps.manifests.content_hash", lambda *_: pytest.fail("it must not be read whole"))
+    check(finished, [step])
+    file = step.path(finished)
+    file.write_bytes(bytes(reversed(file.read_bytes())))
+    assert size_of(file) == read_manifest(file)["bytes"]
+    with pytest.raises(UserError, match="damaged or edited"):
+        check(finished, [step])
+
+
+def test_why_names_the_first_cause_and_what_waits_for_it(finished):
+    assert all(line.endswith(": finished") for line in explain(finished))
+    shutil.rmtree(finished.layout.data / "webvid_cap")
+    assert line_of(finished, "data/webvid_cap") == "missing: will be made"
+    assert "made again only if that changes" in line_of(finished, "features/webvid_cap")
+    edited = jobs_here("instruction.learning_rate=5e-3")
+    assert "made with instruction.learning_rate = 0.001, wanted with 0.005" in line_of(edited, "instruction/dynfocus/")
