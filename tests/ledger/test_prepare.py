@@ -305,6 +305,9 @@ def test_media_named_by_number_get_their_names(site, tmp_path):
     prepare("webvid_cap", wanted, {}, tmp_path)
     assert (tmp_path / "videos/000001_000050/7.mp4").read_bytes() == b"7"
     assert {path.name for path in tmp_path.rglob("*.mp4")} == {"7.mp4", "8.mp4"}
+    (shard / "000000003.json").write_text(json.dumps({"videoid": "../../../x", "page_dir": ".."}))
+    with pytest.raises(UserError, match="outside the set's folder"):
+        prepare("webvid_cap", wanted, {}, tmp_path)
     (shard / "000000003.json").write_text(json.dumps({"url": "x"}))
     with pytest.raises(UserError, match="has no field 'page_dir', which names its medium"):
         prepare("webvid_cap", wanted, {}, tmp_path)

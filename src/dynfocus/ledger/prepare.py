@@ -116,6 +116,8 @@ def rename(renaming: Renaming | None, out: Path) -> int:
                 f"{file}: has no field {lacking}, which names its medium ({renaming.to}); download again with that "
                 "column saved, or rename the files yourself"
             ) from None
+        if not target.resolve().is_relative_to(out.resolve()):
+            raise UserError(f"{file}: its fields name {target}, outside the set's folder; not from a download tool")
         for medium in media:
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(medium, target.with_name(target.name + medium.suffix))

@@ -118,7 +118,8 @@ def train_stage(
             f"{job.title}: the job's time ends; saved at step {trainer.state.global_step} of {plan.max_steps}, "
             "start it again to go on from there"
         )
-    lora.merge_adapters(model)
+    if lora.PART in job.settings.trainable:
+        lora.merge_adapters(model)
     save_artefact(trainer, processor, coverage, job.out, job.work, shared_llm(job))
     barrier()
 
