@@ -10,7 +10,7 @@ import pytest
 
 from dynfocus.errors import UserError
 from dynfocus.ledger import archives
-from dynfocus.ledger.archives import unpack
+from dynfocus.ledger.archives import Choice, unpack
 
 FILES = {"set/images/a.jpg": b"a" * 5000, "set/images/b.jpg": b"", "set/notes.txt": b"notes"}
 
@@ -70,7 +70,7 @@ def test_pieces_are_read_as_one_archive(tmp_path, kind):
 
 def test_leading_folders_and_members_can_be_left_out(tmp_path):
     archive = zipped(tmp_path / "archive", FILES)
-    unpack([archive], tmp_path / "out", strip=1, only="*.jpg")
+    unpack([archive], tmp_path / "out", Choice(strip=1, only="*.jpg"))
     assert set(contents(tmp_path / "out")) == {"images/a.jpg", "images/b.jpg"}
 
 
@@ -133,4 +133,26 @@ def test_unpacking_again_replaces_what_is_there(tmp_path):
 
 def test_an_archive_without_wanted_members_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no file to unpack"):
-        unpack([zipped(tmp_path / "archive", FILES)], tmp_path / "out", only="*.mp4")
+        unpack([zipped(tmp_path / "archive", FILES)], tmp_path / "out", Choice(only="*.mp4"))
+
+
+NESTED = {"all/MSVD/test_q.json": b"1", "all/MSVD/videos/a.avi": b"2", "all/MSRVTT/test_q.json": b"3"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "kept"),
+    [
+        (Choice(below="MSVD"), {"test_q.json", "videos/a.avi"}),
+        (Choice(below="MSVD", keep=1), {"test_q.json", "a.avi"}),
+        (Choice(keep=2, only="*.avi"), {"videos/a.avi"}),
+    ],
+)
+def test_a_folder_is_found_at_any_depth(tmp_path, choice, kept):
+    unpack([zipped(tmp_path / "archive", NESTED)], tmp_path / "out", choice)
+    out = tmp_path / "out"
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} == kept
+
+
+def test_two_members_at_one_place_are_refused(tmp_path):
+    with pytest.raises(UserError, match="and another member both go to"):
+        unpack([zipped(tmp_path / "archive", NESTED)], tmp_path / "out", Choice(keep=1))

@@ -12,7 +12,8 @@ from dynfocus.errors import UserError
 from dynfocus.ledger.entries import load_ledger
 from dynfocus.ledger.table import row
 
-PART = {"source": {"kind": "url", "urls": ["https://example.org/rows.json"]}, "to": "rows.json"}
+SOURCE = {"kind": "url", "urls": ["https://example.org/rows.json"]}
+PART = {"sources": [SOURCE], "to": "rows.json"}
 ENTRY = {
     "title": "Set",
     "status": "open",
@@ -21,7 +22,7 @@ ENTRY = {
     "mini": "films",
     "parts": [PART],
 }
-BY_HAND = {"source": {"kind": "manual", "how": "Ask."}, "to": "videos"}
+BY_HAND = {"sources": [{"kind": "manual", "how": "Ask."}], "to": "videos"}
 
 
 def ledger_file(folder: Path, **changes) -> Path:
@@ -43,14 +44,14 @@ def test_webvid_is_withdrawn_with_a_substitute(ledger):
     for name in ("webvid_cap", "webvid_qa"):
         entry = ledger.sets[name]
         assert entry.status == "withdrawn" and entry.substitute
-        assert {part.source.kind for part in entry.parts} == {"manual"}
+        assert {source.kind for part in entry.parts for source in part.sources} == {"manual"}
 
 
 def test_an_address_that_names_a_commit_says_so(ledger):
     for entry in ledger.sets.values():
-        for part in entry.parts:
-            if part.source.kind == "url" and "githubusercontent" in part.source.urls[0]:
-                assert part.source.revision and f"/{part.source.revision}/" in part.source.urls[0]
+        for source in (source for part in entry.parts for source in part.sources):
+            if source.kind == "url" and "githubusercontent" in source.urls[0]:
+                assert source.revision and f"/{source.revision}/" in source.urls[0]
 
 
 def test_a_row_of_the_table_tells_what_is_here(ledger, tmp_path):
@@ -67,15 +68,17 @@ def test_a_row_of_the_table_tells_what_is_here(ledger, tmp_path):
         ({"licence": None}, r"sets\.msvd_qa\.licence: input should be a valid string"),
         ({"licens": "CC0"}, r"sets\.msvd_qa\.licens: unknown key"),
         ({"status": "withdrawn"}, "a withdrawn set must name its substitute"),
-        ({"status": "manual"}, "a manual set needs a manual part"),
-        ({"parts": [BY_HAND]}, "an open set has no manual part"),
+        ({"status": "manual"}, "a manual set needs a part that only"),
+        ({"parts": [BY_HAND]}, "an open set has no part that only"),
         ({"status": "withdrawn", "substitute": "none"}, "a withdrawn set is never downloaded"),
         ({"parts": [{**PART, "to": "../rows.json"}]}, r"without `\.\.`"),
         ({"parts": [{**PART, "to": "/rows.json"}]}, "a path below the set's folder"),
-        ({"parts": [{**PART, "sha256": "abc"}]}, r"parts\.0\.sha256"),
-        ({"parts": [{**PART, "to": ".", "unpack": True}]}, "must say what it provides"),
-        ({"parts": [{**PART, "strip": 1}]}, "need unpack: true"),
-        ({"parts": [{**PART, "source": {"kind": "url", "urls": ["file:///etc/passwd"]}}]}, "must begin with https"),
+        ({"parts": [{**PART, "sources": [{**SOURCE, "sha256": "abc"}]}]}, r"parts\.0\.sources\.0.*sha256"),
+        ({"parts": [{"to": ".", "sources": [{**SOURCE, "unpack": True}]}]}, "must say what it provides"),
+        ({"parts": [{**PART, "sources": [{**SOURCE, "strip": 1}]}]}, "need unpack: true"),
+        ({"parts": [{**PART, "sources": [{**SOURCE, "gated": True}]}]}, "a set is gated where the first source"),
+        ({"parts": [{**PART, "sources": [BY_HAND["sources"][0], SOURCE]}]}, "comes last among the sources"),
+        ({"parts": [{**PART, "sources": [{**SOURCE, "urls": ["file:///etc/passwd"]}]}]}, "must begin with https"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path, changes, message):

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from dynfocus.cli import app, main
 from dynfocus.errors import UserError
 from dynfocus.ledger import http
-from dynfocus.ledger.entries import Entry
+from dynfocus.ledger.entries import Entry, Part
 from dynfocus.ledger.pins import SOURCE, lock_file, read_parts, read_pins, write_lock
 from dynfocus.ledger.prepare import DOWNLOADS, prepare
 
@@ -36,14 +36,23 @@ def entry(site, **changes) -> Entry:
     archive = videos("a", "b")
     site.files |= {"rows.json": ROWS, "videos.1": archive[:20_000], "videos.2": archive[20_000:]}
     site.repositories["owner/set"] = Repository({"answers.json": ANSWERS, "README.md": b""})
-    pieces = {"kind": "url", "urls": [site.url("videos.1"), site.url("videos.2")]}
+    gated = changes.get("status") == "gated"
+    pieces = {"kind": "url", "urls": [site.url("videos.1"), site.url("videos.2")], "unpack": True, "strip": 2}
     parts = [
-        {"source": {"kind": "url", "urls": [site.url("rows.json")]}, "to": "test_q.json"},
-        {"source": {"kind": "hub", "repo": "owner/set", "path": "answers.json"}, "to": "test_a.json"},
-        {"source": pieces, "to": "videos", "unpack": True, "strip": 2, "provides": ["videos/*.mp4"]},
+        {"sources": [{"kind": "url", "urls": [site.url("rows.json")]}], "to": "test_q.json"},
+        {
+            "sources": [{"kind": "hub", "repo": "owner/set", "path": "answers.json", "gated": gated}],
+            "to": "test_a.json",
+        },
+        {"sources": [pieces], "to": "videos", "provides": ["videos/*.mp4"]},
     ]
     values = {"title": "Set", "status": "open", "home": "https://example.org", "licence": "CC0", "mini": "films"}
     return Entry.model_validate({**values, "parts": parts, **changes})
+
+
+def changed(part: Part, **fields) -> Part:
+    """A part with another form of its only source."""
+    return part.model_copy(update={"sources": [part.source.model_copy(update=fields)]})
 
 
 def names(folder: Path) -> set[str]:
@@ -121,8 +130,8 @@ def test_another_source_or_commit_in_the_ledger_replaces_the_files(site, tmp_pat
     prepare("msvd_qa", wanted, {}, tmp_path)
     site.files["newer.json"] = ROWS.replace(b"what", b"who!")
     parts = wanted.model_dump(mode="json")["parts"]
-    parts[0]["source"]["urls"] = [site.url("newer.json")]
-    parts[1]["source"]["revision"] = NEXT_COMMIT
+    parts[0]["sources"][0]["urls"] = [site.url("newer.json")]
+    parts[1]["sources"][0]["revision"] = NEXT_COMMIT
     before = len(site.requests)
     prepare("msvd_qa", entry(site, parts=parts), {}, tmp_path)
     assert b"who!" in (tmp_path / "test_q.json").read_bytes()
@@ -142,7 +151,7 @@ def test_files_put_in_place_by_hand_are_kept(site, tmp_path):
 def manual(site, **changes) -> Entry:
     wanted = entry(site).model_dump(mode="json")["parts"][:2]
     wanted.append(
-        {"source": {"kind": "manual", "how": "Ask the\n publisher."}, "to": "videos", "provides": ["videos/*"]}
+        {"sources": [{"kind": "manual", "how": "Ask the\n publisher."}], "to": "videos", "provides": ["videos/*"]}
     )
     return entry(site, status="manual", parts=wanted, **changes)
 
@@ -162,7 +171,7 @@ def test_what_a_person_must_get_is_asked_for_before_any_download(site, tmp_path,
 
 
 def test_a_withdrawn_set_names_its_substitute(site, tmp_path, capsys):
-    parts = [{"source": {"kind": "manual", "how": "Copy."}, "to": "videos"}]
+    parts = [{"sources": [{"kind": "manual", "how": "Copy."}], "to": "videos"}]
     with pytest.raises(UserError, match="withdrawn"):
         prepare("msvd_qa", entry(site, status="withdrawn", substitute="images alone", parts=parts), {}, tmp_path)
     assert "was withdrawn by its publisher" in (said := capsys.readouterr().err) and "images alone" in said
@@ -179,21 +188,21 @@ def test_a_gated_set_says_how_to_get_in_and_where_files_go(site, tmp_path, capsy
 
 def test_an_archive_of_another_layout_is_named(site, tmp_path):
     wanted = entry(site)
-    part = wanted.parts[2].model_copy(update={"strip": 0})
+    part = changed(wanted.parts[2], strip=0)
     with pytest.raises(UserError, match=r"does not provide .*videos/\*\.mp4; the publisher changed its layout"):
         prepare("msvd_qa", wanted.model_copy(update={"parts": [part]}), {}, tmp_path)
 
 
 def test_a_disk_that_is_too_small_is_told_before(site, tmp_path):
     wanted = entry(site)
-    part = wanted.parts[2].model_copy(update={"gigabytes": 1e9})
+    part = changed(wanted.parts[2], gigabytes=1e9)
     with pytest.raises(UserError, match="GB are free; make room"):
         prepare("msvd_qa", wanted.model_copy(update={"parts": [part]}), {}, tmp_path)
     assert site.requests == []
 
 
 def test_files_of_a_pattern_keep_their_folders(site, tmp_path):
-    parts = [{"source": {"kind": "hub", "repo": "owner/set", "path": "data/video/*"}, "to": "video"}]
+    parts = [{"sources": [{"kind": "hub", "repo": "owner/set", "path": "data/video/*"}], "to": "video"}]
     wanted = entry(site, parts=parts)
     files = {"data/json/1.json": b"[]", "data/video/x/1.mp4": b"a", "data/video/y/1.mp4": b"b"}
     site.repositories["owner/set"] = Repository(files)
@@ -234,3 +243,71 @@ def test_a_refusal_is_one_line_and_exit_code_2(command, site, monkeypatch, capsy
     assert end.value.code == 2
     last = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dynfocus:")]
     assert len(last) == 1 and "HTTP 404" in last[0]
+
+
+def second_choice(site, first: str) -> dict:
+    return {
+        "to": "test_q.json",
+        "sources": [
+            {"kind": "url", "urls": [site.url(first)]},
+            {"kind": "hub", "repo": "owner/set", "path": "answers.json"},
+            {"kind": "manual", "how": "Ask the publisher."},
+        ],
+    }
+
+
+def test_a_source_that_is_gone_is_followed_by_the_next_one(site, tmp_path, capsys):
+    wanted = entry(site, parts=[second_choice(site, "nowhere.json")])
+    prepare("msvd_qa", wanted, {}, tmp_path)
+    assert (tmp_path / "test_q.json").read_bytes() == ANSWERS
+    (record,) = read_parts(tmp_path)
+    assert record.origin == "hub:owner/set/answers.json"
+    assert "HTTP 404" in (said := capsys.readouterr().err) and "taking hub:owner/set/answers.json instead" in said
+    asked = len(site.requests)
+    prepare("msvd_qa", wanted, {}, tmp_path)
+    assert len(site.requests) == asked, "what the second source gave is kept"
+
+
+def test_when_every_source_is_gone_a_person_is_told_what_to_do(site, tmp_path, capsys):
+    wanted = entry(site, parts=[second_choice(site, "nowhere.json")])
+    site.repositories.clear()
+    with pytest.raises(UserError, match="no such repository"):
+        prepare("msvd_qa", wanted, {}, tmp_path)
+    assert "1. Ask the publisher." in capsys.readouterr().err
+
+
+def test_a_cut_connection_is_no_reason_to_change_the_source(site, tmp_path):
+    wanted = entry(site, parts=[second_choice(site, "rows.json")])
+    site.cuts["rows.json"] = [5, *[0] * http.TRIES]
+    with pytest.raises(UserError, match="5 bytes are kept"):
+        prepare("msvd_qa", wanted, {}, tmp_path)
+    prepare("msvd_qa", wanted, {}, tmp_path)
+    assert (tmp_path / "test_q.json").read_bytes() == ROWS
+
+
+def test_media_named_by_number_get_their_names(site, tmp_path):
+    """As video2dataset leaves them: 00000/000000012.mp4 beside 000000012.json."""
+    parts = [
+        {
+            "to": "videos",
+            "provides": ["videos/*/*.mp4"],
+            "sources": [{"kind": "manual", "how": "Copy the videos."}],
+            "rename": {"files": "videos/*/*.json", "to": "videos/{page_dir}/{videoid}"},
+        }
+    ]
+    wanted = entry(site, parts=parts, status="manual")
+    shard = tmp_path / "videos/00000"
+    shard.mkdir(parents=True)
+    for number, video in enumerate(("7", "8")):
+        (shard / f"{number:09d}.mp4").write_bytes(video.encode())
+        (shard / f"{number:09d}.json").write_text(json.dumps({"videoid": video, "page_dir": "000001_000050"}))
+    (shard / "000000002.json").write_text(json.dumps({"videoid": "9", "page_dir": "x", "status": "failed_to_download"}))
+    prepare("webvid_cap", wanted, {}, tmp_path)
+    assert (tmp_path / "videos/000001_000050/7.mp4").read_bytes() == b"7"
+    assert {path.name for path in tmp_path.rglob("*.mp4")} == {"7.mp4", "8.mp4"}
+    (shard / "000000003.json").write_text(json.dumps({"videoid": "../../../x", "page_dir": ".."}))
+    with pytest.raises(UserError, match="outside the set's folder"):
+        prepare("webvid_cap", wanted, {}, tmp_path)
+    (shard / "000000003.json").write_text(json.dumps({"url": "x"}))
+    with pytest.raises(UserError, match="has no field 'page_dir', which names its medium"):
+        prepare("webvid_cap", wanted, {}, tmp_path)

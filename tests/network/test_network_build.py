@@ -63,6 +63,84 @@ def test_the_built_model_has_the_backbones_weights(backbones):
     assert not [name for name, weight in model.named_parameters() if weight.data_ptr() % 64]
 
 
+GENERATION_FILES = {
+    "vicuna-7b-v1.5": {
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "max_length": 4096,
+        "pad_token_id": 0,
+        "temperature": 0.9,
+        "top_p": 0.6,
+        "transformers_version": "4.31.0",
+    },
+    "Qwen2.5-0.5B-Instruct": {
+        "bos_token_id": 151643,
+        "pad_token_id": 151643,
+        "do_sample": True,
+        "eos_token_id": [151645, 151643],
+        "repetition_penalty": 1.1,
+        "temperature": 0.7,
+        "top_p": 0.8,
+        "top_k": 20,
+        "transformers_version": "4.37.0",
+    },
+    "Qwen3-0.6B": {
+        "bos_token_id": 151643,
+        "do_sample": True,
+        "eos_token_id": [151645, 151643],
+        "pad_token_id": 151643,
+        "temperature": 0.6,
+        "top_k": 20,
+        "top_p": 0.95,
+        "transformers_version": "4.51.0",
+    },
+    "SmolLM2-135M-Instruct": {
+        "_from_model_config": True,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 2,
+        "transformers_version": "4.42.3",
+    },
+    "Llama-3.2-1B-Instruct": {
+        "bos_token_id": 128000,
+        "do_sample": True,
+        "eos_token_id": [128001, 128008, 128009],
+        "temperature": 0.6,
+        "top_p": 0.9,
+        "transformers_version": "4.45.0.dev0",
+    },
+}
+"""generation_config.json as the families publish it."""
+
+
+@pytest.mark.parametrize("family", GENERATION_FILES)
+def test_a_model_around_any_familys_generation_settings_can_be_saved_and_decodes_greedily(backbones, tmp_path, family):
+    folder = backbones[0]
+    published = GENERATION_FILES[family]
+    (folder / "llm/generation_config.json").write_text(json.dumps(published))
+    model, _ = build_model(config_of(encoder="blind"), folder)
+    model.save_pretrained(tmp_path / "saved")
+    kept = AutoModelForCausalLM.from_pretrained(tmp_path / "saved").generation_config
+    assert kept.eos_token_id == published["eos_token_id"] and kept.suppress_tokens == [model.config.image_token_id]
+    sampling = ("do_sample", "temperature", "top_p", "top_k", "repetition_penalty", "max_length")
+    assert not any(getattr(kept, name) for name in sampling)
+
+
+def test_the_llm_is_loaded_in_the_type_of_the_training(backbones, monkeypatch):
+    folder, llm, _ = backbones
+    asked = []
+    load = AutoModelForCausalLM.from_pretrained
+    monkeypatch.setattr(
+        AutoModelForCausalLM,
+        "from_pretrained",
+        lambda *args, **options: asked.append(options["dtype"]) or load(*args, **options),
+    )
+    model, _ = build_model(config_of(), folder, torch.bfloat16)
+    assert asked == [torch.bfloat16] and {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
+    name, value = next(iter(llm.state_dict().items()))
+    assert torch.equal(model.language_model.state_dict()[name][: len(value)], value.bfloat16())
+
+
 def test_a_processed_batch_generates_and_survives_saving(backbones, tmp_path):
     model, processor = build_model(config_of(), backbones[0])
     model.eval()
@@ -165,3 +243,25 @@ def test_other_visual_encoders_are_refused():
         load_vision_tower(torch.nn.Linear(2, 2), -2)
     with pytest.raises(UserError, match="outside a visual encoder of 3 blocks"):
         load_vision_tower(open_clip.model.CLIP(**CLIP).visual, -4)
+
+
+def test_positions_are_stretched_linearly_and_stay_so_when_saved(backbones, tmp_path):
+    folder, llm, _ = backbones
+    model, _ = build_model(config_of(rope_factor=2.0), folder)
+    model.save_pretrained(tmp_path / "saved")
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "saved")
+    for made in (model, loaded):
+        text = made.config.text_config
+        assert text.max_position_embeddings == 2 * llm.config.max_position_embeddings
+        assert (text.rope_parameters["rope_type"], text.rope_parameters["factor"]) == ("linear", 2.0)
+    own, stretched = llm.model.rotary_emb.inv_freq, loaded.language_model.model.rotary_emb.inv_freq
+    assert torch.allclose(stretched, own / 2)
+
+
+def test_positions_that_are_scaled_already_are_refused(backbones):
+    folder = backbones[0]
+    settings = json.loads((folder / "llm/config.json").read_text())
+    settings["rope_parameters"] = {"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}
+    (folder / "llm/config.json").write_text(json.dumps(settings))
+    with pytest.raises(UserError, match=r"network\.rope_factor: 2\.0 cannot stretch the positions of llama"):
+        build_model(config_of(rope_factor=2.0), folder)

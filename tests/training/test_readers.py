@@ -105,7 +105,13 @@ def webvid_qa(folder):
     write_json(folder / "train.json", [{"video": "1/2.mp4", "QA": qa}])
 
 
-READ = (webvid_cap, llava_cc3m, llava_625k, videochatgpt, scienceqa, clevrer, nextqa, webvid_qa)
+def llava_video_cap(folder):
+    for part, name in (("0_30_s_youtube_v0_1", "b/2.mp4"), ("0_30_s_academic_v0_1", "a/1.mp4")):
+        rows = [{"id": "1", "video": name, "data_source": part, "conversations": CHAT}]
+        write_json(folder / f"{part}_cap_processed.json", rows)
+
+
+READ = (webvid_cap, llava_cc3m, llava_625k, videochatgpt, scienceqa, clevrer, nextqa, webvid_qa, llava_video_cap)
 WRITERS = {writer.__name__: writer for writer in READ}
 
 
@@ -199,6 +205,12 @@ def test_videochat2_rows_are_read_for_the_sets_that_it_carries(tmp_path, name, f
 @pytest.mark.parametrize(
     "name, file, broken, message",
     [
+        (
+            "llava_video_cap",
+            "1_cap_processed.json",
+            [{"id": "1", "conversations": CHAT}],
+            "1_cap_processed.json, row 1: field `video` is",
+        ),
         ("llava_cc3m", "chat.json", [{"id": "1", "conversations": CHAT}], "chat.json, row 1: field `image` is"),
         (
             "llava_cc3m",

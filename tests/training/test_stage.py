@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from dynfocus.errors import UserError
 from dynfocus.training.artefact import LOG_COLUMNS
 from dynfocus.training.callbacks import CompleteMarker, LiveLine
+from dynfocus.training.interruption import SIGNAL
 from dynfocus.training.stage import train_stage, vary_noise
 
 SAME_CURVE = 1e-5
@@ -158,6 +162,43 @@ def test_an_interrupted_run_goes_on_to_the_same_losses_and_weights(
     assert [[row[name] for name in timeless] for row in cut] == [[row[name] for name in timeless] for row in whole]
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut"))
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_at_step_1(toys, world, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(toys.ToyNetwork, "save_pretrained", refuse)
+    with pytest.raises(OSError, match="no space left"):
+        train(world, tmp_path / "out", save_steps=10)
+    assert not (tmp_path / "work-out/checkpoint-10").exists() and (tmp_path / "work-out/checkpoint-1").exists()
+
+
+def test_the_warning_of_a_time_limit_saves_stops_and_the_next_start_goes_on(toys, world, tmp_path, monkeypatch, capsys):
+    whole = train(world, tmp_path / "whole", save_steps=100)
+    original = LiveLine.on_log
+
+    def warn(self, args, state, control, **kwargs):
+        if state.global_step == 5:
+            os.kill(os.getpid(), SIGNAL)
+        original(self, args, state, control, **kwargs)
+
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="time ends; saved at step 6 of 12"):
+        patch.setattr(LiveLine, "on_log", warn)
+        train(world, tmp_path / "cut", save_steps=100)
+    assert not (tmp_path / "cut").exists()
+    capsys.readouterr()
+    cut = train(world, tmp_path / "cut", save_steps=100)
+    assert "resuming from checkpoint-6" in capsys.readouterr().err
+    assert losses(cut) == losses(whole)
+
+
+def test_other_programs_ignore_the_warning():
+    """Shell, pipe and Snakemake's Python around a training must outlive the signal that is sent to all of them."""
+    script = (
+        f"kill -{SIGNAL.value} $$; {sys.executable} -c 'import os; os.kill(os.getpid(), {SIGNAL.value})' && echo on"
+    )
+    assert subprocess.run(["bash", "-c", f"({script}) | tee /dev/null"], capture_output=True).stdout == b"on\n"
 
 
 def test_rolling_checkpoints_of_other_settings_are_not_resumed(toys, world, tmp_path, monkeypatch, capsys):

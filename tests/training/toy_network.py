@@ -130,7 +130,7 @@ class ToyNetwork(LlamaForCausalLM):
         return super().forward(inputs_embeds=embeddings, attention_mask=attention_mask, logits_to_keep=logits_to_keep)
 
 
-def build_model(config, backbones):
+def build_model(config, backbones, dtype=torch.float32):
     """A toy network with fresh weights, which follow from torch's seed."""
     tokenizer = llama_tokenizer()
     text = LlamaConfig(
@@ -142,7 +142,7 @@ def build_model(config, backbones):
         max_position_embeddings=512,
     )
     text.image_token_id = tokenizer.convert_tokens_to_ids("<image>")
-    return ToyNetwork(text), ToyProcessor(tokenizer, prompt_tokenizer())
+    return ToyNetwork(text).to(dtype), ToyProcessor(tokenizer, prompt_tokenizer())
 
 
 class ToyStore:

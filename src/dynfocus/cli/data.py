@@ -1,4 +1,4 @@
-"""Raw files of training sets and benchmarks: prepare-data, verify-data, datasets."""
+"""Raw files of training sets and benchmarks: prepare-data, verify-data, datasets, check-sources."""
 
 from __future__ import annotations
 
@@ -108,3 +108,32 @@ def datasets(
         print(f"  Mini world: {entry.mini}" + (f"\n  Note: {entry.note}" if entry.note else ""))
     else:
         show(table(ledger, read_pins(file), data if jobs.config.source == "ledger" else None))
+
+
+@app.command()
+def check_sources(
+    config: ConfigFiles = DEFAULT_CONFIG,
+    overrides: Overrides = NO_OVERRIDES,
+    dataset: Annotated[str, typer.Option("--dataset", help="Only this set.")] = "",
+) -> None:
+    """Visit every source of the ledger without downloading it; exit status 1 where a part has none that is there.
+
+    Example: dynfocus check-sources --dataset lvbench
+    """
+    from rich import print as show
+
+    from dynfocus.ledger.entries import entry_of, load_ledger
+    from dynfocus.ledger.visit import table, unobtainable, visit_all
+
+    jobs = load_jobs(config, overrides)
+    file = Path(jobs.config.ledger)
+    ledger = load_ledger(file)
+    if dataset:
+        entry_of(ledger, known_dataset(dataset), file)
+    visits = visit_all(ledger, [dataset] if dataset else list(ledger.sets))
+    show(table(visits))
+    lacking = unobtainable(visits)
+    for name, to in lacking:
+        print(f"{name}: {to} is at none of its sources; look at the publisher's page, correct {file}")
+    if lacking:
+        raise typer.Exit(1)

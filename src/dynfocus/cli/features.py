@@ -16,6 +16,7 @@ from dynfocus.cli.options import (
     Shard,
     load_jobs,
 )
+from dynfocus.config.schema import Config
 from dynfocus.files import hash_of
 from dynfocus.steps.manifests import content_of
 from dynfocus.steps.perform import perform
@@ -38,15 +39,28 @@ def extract_features(
     """
     jobs = load_jobs(config, overrides)
     from dynfocus.features.extract import extract
-    from dynfocus.ledger.coverage import media_of_set, require
+    from dynfocus.ledger.coverage import require
 
     step = ExtractFeatures(dataset, shard, num_shards or jobs.config.feature_shards)
     data, clip = PrepareData(dataset).path(jobs), PrepareClip().path(jobs)
 
     def make(out: Path) -> None:
         require(jobs.layout.coverage(dataset), jobs.config.video.min_readable)
-        media = media_of_set(dataset, data, jobs.config.evaluation)[shard :: step.shards]
+        media = _media(jobs.config, dataset, data)[shard :: step.shards]
         made_of = hash_of([step.settings(jobs), media, content_of(data), content_of(clip)])
         extract(jobs.config, dataset, media, data, clip, out, made_of)
 
     perform(jobs, step, make)
+
+
+def _media(config: Config, dataset: str, data: Path) -> list[str]:
+    """The media of a set, or of the part of it that the profile uses."""
+    from dynfocus.datasets import load_records, media_path
+    from dynfocus.datasets.subset import subset
+    from dynfocus.ledger.coverage import media_of_set
+
+    most = config.max_samples.get(dataset)
+    if most is None:
+        return media_of_set(dataset, data, config.evaluation)
+    used = (media_path(record) for record in subset(dataset, load_records(dataset, data), most))
+    return list(dict.fromkeys(medium for medium in used if medium is not None))

@@ -9,6 +9,7 @@ own, `event_prototypes: 220 %`: then a sweep of the paper keeps its meaning in a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -94,9 +95,14 @@ class Experiments(Section):
 
 
 def load_experiments(file: Path, config: Config) -> Experiments:
-    """Read and check the file: references must exist and every run must resolve against `config`."""
+    """Read and check the file: references must exist and every run must resolve against `config`.
+
+    Items name the sets that stand for theirs (`substitutes` of the profile).
+    """
     values = read_mapping(Path(file))
     experiments = validate(Experiments, values, [Layer(str(file), values)])
+    for item in experiments.items.values():
+        item.datasets[:] = in_place(item.datasets, config)
     for name, run in experiments.runs.items():
         if run.weights is not None:
             require_known(f"{file}: runs.{name}.weights", [run.weights], experiments.runs, "run")
@@ -124,7 +130,30 @@ def run_config(config: Config, experiments: Experiments, name: str) -> Config:
     differences = {section: getattr(run, section) for section in DIFFERENCES if getattr(run, section)}
     differences = {section: resolve_shares(values, plain[section]) for section, values in differences.items()}
     layer = Layer(f"{config.experiments}: runs.{name}", differences)
-    return checked(validate(Config, merge(plain, differences), [layer]), [layer])
+    return substituted(checked(validate(Config, merge(plain, differences), [layer]), [layer]), name)
+
+
+def substituted(config: Config, run: str) -> Config:
+    """The configuration of a run with the sets that the profile puts in the place of others.
+
+    Raises UserError where a stage is left without data.
+    """
+    stages = {}
+    for name in ("alignment", "instruction"):
+        stage = getattr(config, name)
+        datasets = in_place(stage.datasets, config)
+        if not datasets:
+            raise UserError(
+                f"substitutes: leave nothing of {name}.datasets ({', '.join(stage.datasets)}) in run {run}; "
+                "name a set that takes its place"
+            )
+        stages[name] = stage.model_copy(update={"datasets": datasets})
+    return config.model_copy(update=stages)
+
+
+def in_place(datasets: Iterable[str], config: Config) -> list[str]:
+    """Training sets with every substituted one replaced, each once."""
+    return list(dict.fromkeys(other for name in datasets for other in config.substitutes.get(name, [name])))
 
 
 def require_selection(config: Config, experiments: Experiments) -> None:

@@ -21,6 +21,7 @@ TRAINING_SETS: dict[str, str] = {
     "clevrer": "dynfocus.datasets.clevrer:CLEVRER",
     "nextqa": "dynfocus.datasets.nextqa:NEXTQA",
     "webvid_qa": "dynfocus.datasets.videochat2:WEBVID_QA",
+    "llava_video_cap": "dynfocus.datasets.llava:LLAVA_VIDEO_CAP",
 }
 """Training sets: a `datasets.records.TrainingSet` each."""
 

@@ -257,6 +257,9 @@ class Network(Section):
         "full", description="Jacobian of the perturbed Top-K: all of it, or the diagonal as in the released code."
     )
     projector_width: Count = Field(4096, description="Hidden width of F_fine and F_coarse.")
+    rope_factor: float = Field(
+        1.0, ge=1, description="Linear scaling of the LLM's rotary positions, for tokens of one round beyond them."
+    )
 
 
 WEIGHTLESS = (
@@ -275,10 +278,13 @@ class Stage(Section):
     """One training stage (paper Table 11)."""
 
     datasets: Annotated[list[TrainingSet], Once] = Field(min_length=1, description="Training sets of the mixture.")
-    trainable: Annotated[list[Literal["projectors", "dpe_cce", "llm"]], Once] = Field(
+    trainable: Annotated[list[Literal["projectors", "dpe_cce", "llm", "lora"]], Once] = Field(
         min_length=1,
-        description="Parts that learn: projectors (F_fine, F_coarse), dpe_cce (rest of connector, text encoder), llm.",
+        description="Parts that learn: projectors (F_fine, F_coarse), dpe_cce (rest of connector, text encoder), llm; "
+        "or, in place of llm, lora: low-rank adapters of it, merged when the stage ends.",
     )
+    lora_rank: Count = Field(128, description="Rank of the adapters of `lora`.")
+    lora_alpha: float = Field(256.0, gt=0, description="Scale of the adapters, divided by their rank.")
     epochs: float = Field(1.0, gt=0, description="Passes over the mixture.")
     global_batch: Count = Field(description="Samples per optimizer step over all devices and accumulation.")
     micro_batch: Count = Field(description="Samples per device and forward pass.")
@@ -299,6 +305,12 @@ class Stage(Section):
     min_coverage: Fraction = Field(
         0.98, description="Training refuses to start when fewer samples have features and a label."
     )
+
+    @model_validator(mode="after")
+    def _llm_or_its_adapters(self) -> Stage:
+        if {"llm", "lora"} <= set(self.trainable):
+            raise ValueError("trainable: lora stands in place of llm; name one of them")
+        return self
 
 
 class Hardware(Section):
@@ -456,6 +468,15 @@ class Config(Section):
         "ledger", description="`world`: sets rendered by the mini world; `ledger`: the real sets."
     )
     ledger: Line = Field("config/datasets.yaml", description="File of the real sets, for `source: ledger`.")
+    substitutes: dict[TrainingSet, list[TrainingSet]] = Field(
+        {},
+        description="Sets that take the place of another in the mixtures of all runs, as `{webvid_cap: "
+        "[llava_video_cap], webvid_qa: []}`; none: the set is left out. Every table says so.",
+    )
+    max_samples: dict[TrainingSet, Count] = Field(
+        {},
+        description="Samples of a training set that are used, about: whole media in a fixed order; else all.",
+    )
     seeds: Seeds = Field([0], min_length=1, description="Training seeds; tables average over them.")
     claim_seeds: Seeds = Field(
         [0, 1, 2], min_length=1, description="Training seeds of the target `claims`; a verdict needs three."
@@ -479,3 +500,11 @@ class Config(Section):
     instruction: Stage
     evaluation: Evaluation = Evaluation()
     hardware: Hardware = Hardware()
+
+    @model_validator(mode="after")
+    def _substitutes_stand(self) -> Config:
+        for name, others in self.substitutes.items():
+            replaced = [other for other in others if other in self.substitutes]
+            if replaced:
+                raise ValueError(f"substitutes: {replaced[0]} stands for {name} and is itself replaced; name another")
+        return self

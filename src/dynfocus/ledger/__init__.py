@@ -6,6 +6,7 @@ http.py       one file by HTTP: resumed, retried, verified
 hub.py        files of a Hugging Face repository at one commit
 archives.py   zip and tar, whole or split, unpacked without leaving their folder
 prepare.py    all parts of one set
+visit.py      every source visited, none downloaded
 coverage.py   every video and image opened, failures counted by kind
 table.py      the ledger as a table
 """

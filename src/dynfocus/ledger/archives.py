@@ -38,26 +38,58 @@ class Unpacked:
     bytes: int
 
 
-def unpack(pieces: Sequence[Path], out: Path, strip: int = 0, only: str | None = None) -> Unpacked:
+@dataclass(frozen=True)
+class Choice:
+    """Which members of an archive are unpacked, and to where.
+
+    `strip`: leading folders that are left out, and members with no more than those with them; `below`: only what lies
+    in a folder of this name, wherever it is, without what leads to it; `keep`: how much of a path's end stays; `only`:
+    pattern of the path in the archive.
+    """
+
+    strip: int = 0
+    below: str | None = None
+    keep: int | None = None
+    only: str | None = None
+
+    def place(self, path: PurePosixPath) -> tuple[str, ...]:
+        """Parts of the path below the folder that is unpacked into; none for a member that is not wanted."""
+        if self.only is not None and not fnmatch.fnmatchcase(str(path), self.only):
+            return ()
+        parts = path.parts[self.strip :]
+        if self.below is not None:
+            parts = parts[parts.index(self.below) + 1 :] if self.below in parts[:-1] else ()
+        return parts[-self.keep :] if self.keep else parts
+
+
+EVERYTHING = Choice()
+
+
+def unpack(pieces: Sequence[Path], out: Path, choice: Choice = EVERYTHING) -> Unpacked:
     """Unpack an archive below `out`.
 
     Args:
         pieces: the archive, or the files that it was cut into, in order.
-        strip: leading folders of the members that are left out; members with no more than those are skipped.
-        only: pattern that a member's path in the archive must match.
+        choice: which members, and to where.
 
     Raises:
-        UserError: a member that would leave `out`, a link, a bomb, or a broken archive.
+        UserError: a member that would leave `out`, a link, a bomb, a broken archive, or two members at one place.
     """
     name, size = pieces[0], sum(piece.stat().st_size for piece in pieces)
     limit = max(ALLOWANCE, GROWTH * size)
     members = written = 0
+    taken: set[Path] = set()
     try:
         with io.BufferedReader(Joined(pieces), COPY) as stream:
             for path, declared, content in _members(stream, name):
-                target = _target(path, out, strip, only, name)
+                target = _target(path, out, choice, name)
                 if target is None:
                     continue
+                if target in taken:
+                    raise UserError(
+                        f"{name}: {path} and another member both go to {target}; correct the ledger's `keep`"
+                    )
+                taken.add(target)
                 members += 1
                 written += declared
                 if written > limit:
@@ -72,7 +104,7 @@ def unpack(pieces: Sequence[Path], out: Path, strip: int = 0, only: str | None =
             "delete it, download it again"
         ) from error
     if not members:
-        raise UserError(f"{name}: holds no file to unpack (strip {strip}, only {only}); check `unpack` in the ledger")
+        raise UserError(f"{name}: holds no file to unpack with {choice}; correct the ledger")
     return Unpacked(members, written)
 
 
@@ -151,16 +183,14 @@ def _tar_members(stream: IO[bytes], name: Path) -> Iterator[tuple[str, int, IO[b
             yield member.name, member.size, content
 
 
-def _target(path: str, out: Path, strip: int, only: str | None, name: Path) -> Path | None:
+def _target(path: str, out: Path, choice: Choice, name: Path) -> Path | None:
     """Where a member goes; None for one that is not wanted."""
     pure = PurePosixPath(path)
     drive = len(path) > 1 and path[1] == ":"
     if pure.is_absolute() or drive or ".." in pure.parts or "\\" in path or "\0" in path:
         raise UserError(f"{name}: member {path!r} would leave its folder; not a data archive")
-    parts = pure.parts[strip:]
-    if not parts or (only is not None and not fnmatch.fnmatchcase(str(pure), only)):
-        return None
-    return out.joinpath(*parts)
+    parts = choice.place(pure)
+    return out.joinpath(*parts) if parts else None
 
 
 def _write(content: IO[bytes], target: Path, declared: int, name: Path) -> None:

@@ -1,12 +1,13 @@
 """config/datasets.yaml, typed: one entry per training set and benchmark.
 
-An entry lists *parts*: a file or an archive and where it goes below `data/{set}/`. A part comes from the hub, from
-URLs, or by hand. `null` says that something is not published or not known; what a first download then finds (commit,
-size, checksum) is recorded and binds the next one (`dynfocus.ledger.pins`).
+An entry lists *parts*: a file or an archive, where it goes below `data/{set}/`, and its *sources* in order of
+preference: the hub, URLs, or by hand. `null` says that something is not published or not known; what a first download
+then finds (commit, size, checksum) is recorded and binds the next one (`dynfocus.ledger.pins`).
 """
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
@@ -39,13 +40,42 @@ Url = Annotated[str, AfterValidator(_https)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class HubSource(Closed):
+class Download(Closed):
+    """What all files that can be downloaded have in common."""
+
+    revision: str | None = Field(
+        None, description="Commit. null: the hub's head at the first download, recorded then; a URL that names none."
+    )
+    unpack: bool = Field(False, description="Whether it is an archive.")
+    strip: CountOrZero = Field(0, description="Leading folders that unpacking leaves out.")
+    below: str | None = Field(None, description="Folder of the archive, at any depth, that alone is unpacked.")
+    keep: int | None = Field(None, ge=1, description="How many last parts of a member's path stay; null: all.")
+    only: str | None = Field(None, description="Pattern of the members to unpack; null: all.")
+    gigabytes: float | None = Field(None, gt=0, description="Published size for estimates; null: not published.")
+    bytes: int | None = Field(None, ge=0, description="Exact size, where published.")
+    sha256: Sha256 | None = Field(None, description="Published checksum of a single file; null: none is published.")
+    licence: str | None = Field(None, description="Terms of this copy where they are not the set's.")
+    gated: bool = Field(False, description="Whether it needs accepted terms and a token.")
+    seen: date | None = Field(None, description="Day on which its page was last seen; null: never by us.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Download:
+        if (self.strip or self.below or self.keep or self.only) and not self.unpack:
+            raise ValueError("strip, below, keep and only need unpack: true")
+        return self
+
+    @property
+    def download_bytes(self) -> int | None:
+        """Bytes to fetch, exact or as published; None where nobody says."""
+        return self.bytes if self.bytes is not None else round(self.gigabytes * 1e9) if self.gigabytes else None
+
+
+class HubSource(Download):
     """Files of a Hugging Face repository."""
 
     kind: Literal["hub"]
     repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="Repository, `owner/name`.")
     path: Line = Field(description="A file of the repository, or a pattern of several.")
-    revision: str | None = Field(None, description="Commit; null: the head at the first download, recorded then.")
     type: Literal["dataset", "model"] = Field("dataset", description="Kind of repository.")
 
     @property
@@ -53,12 +83,20 @@ class HubSource(Closed):
         return f"hub:{self.repo}/{self.path}"
 
 
-class UrlSource(Closed):
+class UrlSource(Download):
     """A file on a web server, or one archive cut into several files."""
 
     kind: Literal["url"]
     urls: list[Url] = Field(min_length=1, description="Address; several are the pieces of one archive, in order.")
-    revision: str | None = Field(None, description="Commit that the address names; null: the address names none.")
+
+    @model_validator(mode="after")
+    def _pieces(self) -> UrlSource:
+        several = len(self.urls) > 1
+        if several and not self.unpack:
+            raise ValueError("several urls are the pieces of an archive: set unpack: true")
+        if several and self.sha256:
+            raise ValueError("sha256 belongs to a single downloaded file")
+        return self
 
     @property
     def origin(self) -> str:
@@ -76,31 +114,42 @@ class ManualSource(Closed):
         return "by hand"
 
 
-class Part(Section):
-    """One file or archive of a set."""
+Source = Annotated[HubSource | UrlSource | ManualSource, Field(discriminator="kind")]
 
-    source: Annotated[HubSource | UrlSource | ManualSource, Field(discriminator="kind")]
+
+class Renaming(Section):
+    """Media that a download tool named by number, with a JSON file of what it knows beside each (video2dataset)."""
+
+    files: RelativePath = Field(description="Pattern of the JSON files.")
+    to: str = Field(description="Path below the set's folder without suffix, from fields of the JSON: `v/{videoid}`.")
+
+
+class Part(Section):
+    """One file or archive of a set, and where it can be had: sources in order of preference."""
+
     to: RelativePath = Field(description="File, or folder that an archive is unpacked into; `.`: the set's folder.")
-    unpack: bool = Field(False, description="Whether the source is an archive.")
-    strip: CountOrZero = Field(0, description="Leading folders that unpacking leaves out.")
-    only: str | None = Field(None, description="Pattern of the members to unpack; null: all.")
     provides: list[RelativePath] = Field([], description="Paths or patterns that must exist afterwards; [`to`].")
-    gigabytes: float | None = Field(None, gt=0, description="Published size for estimates; null: not published.")
-    bytes: int | None = Field(None, ge=0, description="Exact size, where published.")
-    sha256: Sha256 | None = Field(None, description="Published checksum of a single file; null: none is published.")
+    sources: list[Source] = Field(min_length=1, description="Where it comes from; the next one where one fails.")
+    rename: Renaming | None = Field(None, description="How files named by number get the names of the set.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Part:
-        if self.unpack and self.to == "." and not self.provides:
+        whole = [source for source in self.sources if source.kind != "manual" and source.unpack]
+        if whole and self.to == "." and not self.provides:
             raise ValueError("an archive unpacked into the set's folder must say what it provides")
-        if (self.strip or self.only) and not self.unpack:
-            raise ValueError("strip and only need unpack: true")
-        several = self.source.kind == "url" and len(self.source.urls) > 1
-        if several and not self.unpack:
-            raise ValueError("several urls are the pieces of an archive: set unpack: true")
-        if self.sha256 and (several or self.source.kind == "manual"):
-            raise ValueError("sha256 belongs to a single downloaded file")
+        if any(source.kind == "manual" for source in self.sources[:-1]):
+            raise ValueError("what a person has to do comes last among the sources")
         return self
+
+    @property
+    def source(self) -> HubSource | UrlSource | ManualSource:
+        """The source preferred of those that are left."""
+        return self.sources[0]
+
+    @property
+    def key(self) -> str:
+        """What tells the parts of a set apart, whatever their source."""
+        return " ".join([self.to, *self.provides])
 
     @property
     def expected(self) -> list[str]:
@@ -108,8 +157,17 @@ class Part(Section):
 
     @property
     def download_bytes(self) -> int | None:
-        """Bytes to fetch, exact or as published; None where nobody says."""
-        return self.bytes if self.bytes is not None else round(self.gigabytes * 1e9) if self.gigabytes else None
+        """Bytes to fetch from the preferred source, exact or as published; None where nobody says."""
+        return None if isinstance(self.source, ManualSource) else self.source.download_bytes
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether only a person can get it."""
+        return self.source.kind == "manual"
+
+    def without_first(self) -> Part | None:
+        """The same part from its other sources; None where there is no other."""
+        return self.model_copy(update={"sources": self.sources[1:]}) if self.sources[1:] else None
 
 
 class Entry(Section):
@@ -131,12 +189,15 @@ class Entry(Section):
     @model_validator(mode="after")
     def _status_follows_parts(self) -> Entry:
         kinds = {part.source.kind for part in self.parts}
+        gated = any(not part.by_hand and part.source.gated for part in self.parts)
         if self.status == "withdrawn" and not self.substitute:
             raise ValueError("a withdrawn set must name its substitute")
         if self.status == "open" and "manual" in kinds:
-            raise ValueError("an open set has no manual part; call it manual")
+            raise ValueError("an open set has no part that only a person can get; call it manual")
+        if self.status in ("open", "gated") and gated != (self.status == "gated"):
+            raise ValueError("a set is gated where the first source of a part is, and open where none is")
         if self.status == "manual" and "manual" not in kinds:
-            raise ValueError("a manual set needs a manual part")
+            raise ValueError("a manual set needs a part that only a person can get")
         if self.status == "withdrawn" and kinds != {"manual"}:
             raise ValueError("a withdrawn set is never downloaded: all its parts are manual")
         return self
@@ -144,7 +205,7 @@ class Entry(Section):
     @property
     def download_bytes(self) -> int:
         """Bytes of all downloads whose size is known."""
-        return sum(part.download_bytes or 0 for part in self.parts if part.source.kind != "manual")
+        return sum(part.download_bytes or 0 for part in self.parts)
 
     @property
     def unknown_sizes(self) -> int:

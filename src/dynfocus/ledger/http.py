@@ -40,6 +40,10 @@ class Expected:
     said_by: str = "the publisher"
 
 
+class Unavailable(UserError):
+    """A source that does not have the file, or not for this user: trying again is of no use, another source is."""
+
+
 class _Again(Exception):
     """The connection broke or the server is busy: worth another try."""
 
@@ -128,9 +132,11 @@ def _get(client: httpx.Client, url: str, part: Path, advance: Advance) -> None:
 def _check_status(response: httpx.Response, url: str) -> None:
     status = response.status_code
     if status in CLOSED:
-        raise UserError(f"{url}: the server wants permission (HTTP {status}); get access at the publisher's page")
+        raise Unavailable(f"{url}: the server wants permission (HTTP {status}); get access at the publisher's page")
     if status in GONE:
-        raise UserError(f"{url}: not there any more (HTTP {status}); look at the publisher's page, correct the ledger")
+        raise Unavailable(
+            f"{url}: not there any more (HTTP {status}); look at the publisher's page, correct the ledger"
+        )
     if status in BUSY:
         raise _Again(f"the server is busy (HTTP {status})")
     if status not in (200, 206, 416):

@@ -27,7 +27,7 @@ from huggingface_hub.utils import tqdm
 
 from dynfocus.errors import UserError
 from dynfocus.ledger.entries import HubSource
-from dynfocus.ledger.http import Advance, sha256_of
+from dynfocus.ledger.http import Advance, Unavailable, sha256_of
 
 ACCESS = "accept its terms at {page} and log in (`hf auth login`, or a token in HF_TOKEN)"
 
@@ -85,7 +85,7 @@ def find(source: HubSource, commit: str | None = None) -> list[HubFile]:
         if hasattr(item, "blob_id") and fnmatch.fnmatchcase(item.path, source.path)
     ]
     if not files:
-        raise UserError(f"{page(source)}: no file {source.path} at commit {info.sha}; correct the path in the ledger")
+        raise Unavailable(f"{page(source)}: no file {source.path} at commit {info.sha}; correct the path in the ledger")
     return sorted(files, key=lambda file: file.path)
 
 
@@ -135,16 +135,16 @@ def _explained(error: Exception, source: HubSource) -> UserError:
     cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) and error.__cause__ else error
     status = getattr(getattr(cause, "response", None), "status_code", None)
     if isinstance(cause, GatedRepoError):
-        return UserError(f"{where}: gated and not open to you (HTTP {status}); {access}")
+        return Unavailable(f"{where}: gated and not open to you (HTTP {status}); {access}")
     if isinstance(cause, RepositoryNotFoundError):
-        return UserError(
+        return Unavailable(
             f"{where}: no such repository, or it is closed to you (HTTP {status}); check its name, or {access}"
         )
     if isinstance(cause, RevisionNotFoundError):
-        return UserError(f"{where}: no commit {source.revision} (HTTP {status}); correct `revision` in the ledger")
+        return Unavailable(f"{where}: no commit {source.revision} (HTTP {status}); correct `revision` in the ledger")
     if isinstance(cause, RemoteEntryNotFoundError):
-        return UserError(f"{where}: {source.path} is not there (HTTP {status}); correct `path` in the ledger")
+        return Unavailable(f"{where}: {source.path} is not there (HTTP {status}); correct `path` in the ledger")
     if status in (401, 403):
-        return UserError(f"{where}: not open to you (HTTP {status}); {access}")
+        return Unavailable(f"{where}: not open to you (HTTP {status}); {access}")
     first = (str(cause) or type(cause).__name__).splitlines()[0]
     return UserError(f"{where}: the hub does not answer ({first}); run the command again to go on where it stopped")

@@ -8,6 +8,8 @@ fetched before the parts that only a person can get are in place.
 from __future__ import annotations
 
 import errno
+import json
+import os
 import shutil
 import sys
 import threading
@@ -17,18 +19,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 import httpx
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from dynfocus.datasets.media import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from dynfocus.errors import UserError
 from dynfocus.ledger import http, hub
-from dynfocus.ledger.archives import require_space, unpack
-from dynfocus.ledger.entries import Entry, HubSource, ManualSource, Part, UrlSource
+from dynfocus.ledger.archives import Choice, require_space, unpack
+from dynfocus.ledger.entries import Entry, HubSource, ManualSource, Part, Renaming, UrlSource
+from dynfocus.ledger.http import Unavailable
 from dynfocus.ledger.pins import FileRecord, PartRecord, Pins, read_parts, write_parts
 
 DOWNLOADS = ".downloads"
 BY_HAND = "by hand"
+MEDIA_SUFFIXES = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
 PARALLEL = 4
 """Files downloaded at once."""
 COLUMNS = (
@@ -38,6 +44,10 @@ COLUMNS = (
     TransferSpeedColumn(),
     TimeRemainingColumn(),
 )
+
+
+Faults = list[tuple[Part, UserError]]
+"""What went wrong with which part."""
 
 
 @dataclass(frozen=True)
@@ -64,28 +74,79 @@ def prepare(name: str, entry: Entry, pins: Pins, out: Path) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     finished = {(record.origin, record.to): record for record in read_parts(out) if record.origin != BY_HAND}
-    stale = {to for _, to in finished.keys() - {(part.source.origin, part.to) for part in entry.parts}}
-    records = [None if part.to in stale else _kept(part, finished, out) for part in entry.parts]
-    open_parts = [part for part, record in zip(entry.parts, records, strict=True) if record is None]
-    _require_manual(name, entry, [part for part in open_parts if part.source.kind == "manual"], out)
-    require_space(out, _space(open_parts), name)
-    faults: list[str] = []
-    with _downloads(name, open_parts, pins, out, faults) as fetched:
-        for part, files in fetched:
-            try:
-                records[entry.parts.index(part)] = _install(part, files, out)
-            except UserError as error:
-                faults.append(str(error))
-            write_parts(out, name, [record for record in records if record is not None])
+    known = {(source.origin, part.to) for part in entry.parts for source in part.sources}
+    stale = {to for _, to in finished.keys() - known}
+    for part in entry.parts:
+        rename(part.rename, out)
+    records = {part.key: None if part.to in stale else _kept(part, finished, out) for part in entry.parts}
+    left = [part for part in entry.parts if records[part.key] is None]
+    _require_manual(name, entry, [part for part in left if part.by_hand], out)
+    faults: Faults = []
+    while left:
+        require_space(out, _space(left), name)
+        failed: Faults = []
+        with _downloads(name, left, pins, out, failed) as fetched:
+            for part, files in fetched:
+                try:
+                    records[part.key] = _install(part, files, out)
+                except UserError as error:
+                    failed.append((part, error))
+                write_parts(out, name, [record for record in records.values() if record is not None])
+        left = _other_sources(name, failed, faults)
     if faults:
-        if entry.status == "gated":
-            print(instructions(name, entry, open_parts, out), file=sys.stderr)
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        for fault in faults[1:]:
-            print(f"{name}: {fault}", file=sys.stderr)
-        raise UserError(f"{name}: {faults[0]}{more}")
-    write_parts(out, name, [record for record in records if record is not None])
+        _explain(name, entry, faults, out)
+    write_parts(out, name, [record for record in records.values() if record is not None])
     shutil.rmtree(out / DOWNLOADS, ignore_errors=True)
+
+
+def rename(renaming: Renaming | None, out: Path) -> int:
+    """Give files named by number the names of their set; returns how many were renamed.
+
+    Raises:
+        UserError: a JSON file lacks a field of the name.
+    """
+    count = 0
+    for file in sorted(out.glob(renaming.files)) if renaming else ():
+        fields = json.loads(file.read_text(encoding="utf-8"))
+        media = [path for path in file.parent.glob(f"{file.stem}.*") if path.suffix.lower() in MEDIA_SUFFIXES]
+        try:
+            target = out / renaming.to.format(**fields)
+        except KeyError as lacking:
+            raise UserError(
+                f"{file}: has no field {lacking}, which names its medium ({renaming.to}); download again with that "
+                "column saved, or rename the files yourself"
+            ) from None
+        if not target.resolve().is_relative_to(out.resolve()):
+            raise UserError(f"{file}: its fields name {target}, outside the set's folder; not from a download tool")
+        for medium in media:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(medium, target.with_name(target.name + medium.suffix))
+            count += 1
+    return count
+
+
+def _other_sources(name: str, failed: Faults, faults: Faults) -> list[Part]:
+    """The parts whose source does not have them, from their next one; all other failures go to `faults`."""
+    again: dict[str, Part] = {}
+    for part, error in failed:
+        rest = part.without_first()
+        if isinstance(error, Unavailable) and rest is not None and not rest.by_hand:
+            print(f"{name}: {error}; taking {rest.source.origin} instead", file=sys.stderr)
+            again[part.key] = rest
+        else:
+            faults.append((rest if isinstance(error, Unavailable) and rest is not None else part, error))
+    return list(again.values())
+
+
+def _explain(name: str, entry: Entry, faults: Faults, out: Path) -> NoReturn:
+    """Say what failed, and what a person can do where that would help."""
+    parts = list({part.key: part for part, _ in faults}.values())
+    if entry.status == "gated" or any(part.by_hand for part in parts):
+        print(instructions(name, entry, parts, out), file=sys.stderr)
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    for _, fault in faults[1:]:
+        print(f"{name}: {fault}", file=sys.stderr)
+    raise UserError(f"{name}: {faults[0][1]}{more}")
 
 
 def missing(part: Part, out: Path) -> list[str]:
@@ -136,9 +197,10 @@ def _kept(part: Part, finished: dict[tuple[str, str], PartRecord], out: Path) ->
     """The record of a part that needs no work; None for one to fetch."""
     if missing(part, out):
         return None
-    if record := finished.get((part.source.origin, part.to)):
-        wanted = part.source.revision if isinstance(part.source, HubSource) else None
-        return record if wanted is None or {file.commit for file in record.files} == {wanted} else None
+    for source in part.sources:
+        if record := finished.get((source.origin, part.to)):
+            wanted = source.revision if isinstance(source, HubSource) else None
+            return record if wanted is None or {file.commit for file in record.files} == {wanted} else None
     if any(_waiting(part, out).glob("*")):
         return None
     found = [path for pattern in part.expected for path in _files(out, pattern)]
@@ -147,7 +209,7 @@ def _kept(part: Part, finished: dict[tuple[str, str], PartRecord], out: Path) ->
 
 @contextmanager
 def _downloads(
-    name: str, parts: list[Part], pins: Pins, out: Path, faults: list[str]
+    name: str, parts: list[Part], pins: Pins, out: Path, faults: Faults
 ) -> Iterator[Iterator[tuple[Part, list[tuple[Path, FileRecord]]]]]:
     """The parts with all of their files, as they arrive; a part with a failed file goes to `faults`."""
     tasks = {id(part): _tasks(part, pins, out, faults) for part in parts}
@@ -178,7 +240,7 @@ def _downloads(
                 for error in failures:
                     if not isinstance(error, UserError):
                         raise _explained(error, out) from error
-                    faults.append(str(error))
+                    faults.append((part, error))
                 if not failures:
                     yield part, [future.result() for future in futures]
 
@@ -189,12 +251,12 @@ def _downloads(
             raise
 
 
-def _tasks(part: Part, pins: Pins, out: Path, faults: list[str]) -> list[Task]:
+def _tasks(part: Part, pins: Pins, out: Path, faults: Faults) -> list[Task]:
     """The files of a part; one whose hub repository cannot be read goes to `faults`."""
     try:
         return list(_hub_tasks(part, pins, out) if isinstance(part.source, HubSource) else _url_tasks(part, pins, out))
     except UserError as error:
-        faults.append(str(error))
+        faults.append((part, error))
         return []
 
 
@@ -202,8 +264,8 @@ def _url_tasks(part: Part, pins: Pins, out: Path) -> Iterator[Task]:
     assert isinstance(part.source, UrlSource)
     for number, url in enumerate(part.source.urls):
         pin = pins.get(url)
-        expected = http.Expected(part.bytes, part.sha256)
-        if pin and not part.sha256:
+        expected = http.Expected(part.source.bytes, part.source.sha256)
+        if pin and not part.source.sha256:
             expected = http.Expected(pin.bytes, pin.sha256, "the first download")
         name = PurePosixPath(httpx.URL(url).path).name or "file"
         yield Task(part, url, _waiting(part, out) / f"{number:03d}-{name}", expected)
@@ -220,7 +282,7 @@ def _hub_tasks(part: Part, pins: Pins, out: Path) -> Iterator[Task]:
         url = f"hub:{source.repo}/{file.path}"
         pin = pins.get(url)
         recorded = pin.sha256 if pin and pin.commit == file.commit else None
-        expected = http.Expected(file.bytes, part.sha256 or recorded or file.sha256)
+        expected = http.Expected(file.bytes, source.sha256 or recorded or file.sha256)
         yield Task(part, url, _waiting(part, out), expected, file)
 
 
@@ -238,7 +300,7 @@ def _fetch(client: httpx.Client, task: Task, advance: http.Advance) -> tuple[Pat
         advance(task.waiting.stat().st_size)
     else:
         checksum = http.fetch(client, task.url, task.waiting, expected, advance)
-    held = "published" if part.sha256 else "recorded" if expected.sha256 else "first download"
+    held = "published" if part.source.sha256 else "recorded" if expected.sha256 else "first download"
     return task.waiting, FileRecord(task.url, task.waiting.stat().st_size, checksum, held, part.source.revision)
 
 
@@ -246,9 +308,11 @@ def _install(part: Part, files: list[tuple[Path, FileRecord]], out: Path) -> Par
     """Move or unpack the files of a part to their place and drop the downloads."""
     target, records = out / part.to, [record for _, record in files]
     try:
-        if part.unpack:
+        if part.source.unpack:
             archives = [[path] for path, _ in files] if part.source.kind == "hub" else [[path for path, _ in files]]
-            done = [unpack(pieces, target, part.strip, part.only) for pieces in _joined(archives)]
+            source = part.source
+            choice = Choice(source.strip, source.below, source.keep, source.only)
+            done = [unpack(pieces, target, choice) for pieces in _joined(archives)]
             members, size = sum(one.members for one in done), sum(one.bytes for one in done)
         else:
             members, size = len(files), sum(record.bytes for record in records)
@@ -258,8 +322,9 @@ def _install(part: Part, files: list[tuple[Path, FileRecord]], out: Path) -> Par
                 shutil.move(path, place)
     except OSError as error:
         raise _explained(error, out) from error
+    rename(part.rename, out)
     if lacking := missing(part, out):
-        raise UserError(
+        raise Unavailable(
             f"{records[0].url}: came, but does not provide {out / lacking[0]}; the publisher changed its layout: "
             "correct `to`, `strip` or `provides` in the ledger"
         )
@@ -287,7 +352,7 @@ def _joined(archives: list[list[Path]]) -> list[list[Path]]:
 
 def _space(parts: list[Part]) -> int:
     """Disk for the parts: the download, and the same again for what comes out of an archive."""
-    return sum((part.download_bytes or 0) * (2 if part.unpack else 1) for part in parts if part.source.kind != "manual")
+    return sum((part.download_bytes or 0) * (2 if part.source.unpack else 1) for part in parts if not part.by_hand)
 
 
 def _waiting(part: Part, out: Path) -> Path:

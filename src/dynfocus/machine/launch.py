@@ -24,6 +24,8 @@ from collections.abc import Mapping, Sequence
 from dynfocus.config.schema import Hardware
 from dynfocus.errors import UserError
 
+MOST_LOADERS = 8
+"""Processes that read and collate the batches of one training process."""
 SHARED_MEMORY_OP = "deepspeed_shm_comm"
 FIRST_PORT, PORTS = 20_000, 10_000
 PR_SET_PDEATHSIG = 1
@@ -60,6 +62,11 @@ def launch_command(
     nodes = [f"--nodes={hardware.nodes}", f"--ntasks={hardware.nodes}", "--ntasks-per-node=1"]
     step = ["srun", *nodes, "--cpu-bind=none", "--kill-on-bad-exit=1"]
     return [*step, *torchrun, f"--nnodes={hardware.nodes}", workers, *meeting, *program]
+
+
+def loaders(hardware: Hardware) -> int:
+    """Loader processes of each training process; none on a CPU, whose cores the training needs."""
+    return 0 if hardware.device == "cpu" else min(MOST_LOADERS, hardware.threads)
 
 
 def join_processes(hardware: Hardware) -> int:

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, InstructBlipQFormerConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    InstructBlipQFormerConfig,
+    PreTrainedConfig,
+)
 
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
@@ -20,19 +27,21 @@ TEXT_ENCODER_WEIGHTS = ("qformer.", "query_tokens", "ln_vision.")
 
 
 def build_model(
-    config: Config, backbones_dir: str | Path
+    config: Config, backbones_dir: str | Path, dtype: torch.dtype = torch.float32
 ) -> tuple[DynFocusForConditionalGeneration, DynFocusProcessor]:
     """The network of `config` with the pretrained LLM and text encoder of `backbones_dir`/llm and /qformer.
 
-    Weights are fp32. The connector's other parameters are new, drawn from torch's current seed. Raises UserError when a
-    backbone is missing or does not fit.
+    Weights are of `dtype`, in which the LLM is loaded: a wider copy of it, once per process of a training, would fill
+    the memory of a node. The connector's other parameters are new, drawn from torch's current seed. Raises UserError
+    when a backbone is missing or does not fit.
     """
     folder = Path(backbones_dir)
     llm_dir, qformer_dir = folder / "llm", folder / "qformer"
     for part in (llm_dir, qformer_dir):
         if not (part / "config.json").is_file():
             raise UserError(f"{part}: no config.json; make the backbone first")
-    llm = AutoModelForCausalLM.from_pretrained(llm_dir, dtype=torch.float32)
+    llm_config = scale_positions(AutoConfig.from_pretrained(llm_dir), config.network.rope_factor)
+    llm = AutoModelForCausalLM.from_pretrained(llm_dir, config=llm_config, dtype=dtype)
     tokenizer = AutoTokenizer.from_pretrained(llm_dir)
     image_token_id = add_image_token(tokenizer)
     if len(tokenizer) > llm.get_input_embeddings().num_embeddings:
@@ -52,12 +61,44 @@ def build_model(
         pad_token_id=tokenizer.pad_token_id,
     )
     model = DynFocusForConditionalGeneration(model_config, language_model=llm)
-    model.generation_config = llm.generation_config
-    model.generation_config.suppress_tokens = [image_token_id]
+    model.generation_config = greedy(llm.generation_config, image_token_id)
     load_text_encoder(model, weights, qformer_dir)
+    model.to(dtype)
     align(model)
     qformer_tokenizer = AutoTokenizer.from_pretrained(qformer_dir)
     return model, DynFocusProcessor(tokenizer, qformer_tokenizer, model_config)
+
+
+def scale_positions(config: PreTrainedConfig, factor: float) -> PreTrainedConfig:
+    """An LLM's configuration with its rotary positions stretched to `factor` times their number (Chen et al. 2023).
+
+    Raises UserError for an LLM whose positions are not rotary, or scaled already.
+    """
+    if factor == 1:
+        return config
+    own = getattr(config, "rope_parameters", None) or {}
+    if own.get("rope_type") != "default":
+        raise UserError(
+            f"network.rope_factor: {factor} cannot stretch the positions of {config.model_type} "
+            f"({own.get('rope_type', 'not rotary')}); leave it at 1"
+        )
+    config.rope_parameters = {**own, "rope_type": "linear", "factor": factor}
+    config.max_position_embeddings = round(factor * config.max_position_embeddings)
+    return config
+
+
+def greedy(published: GenerationConfig, image_token_id: int) -> GenerationConfig:
+    """Greedy decoding with the special tokens of an LLM's published generation settings.
+
+    Nothing else of them is kept: Vicuna's hold a temperature without sampling, which may be loaded but not saved once
+    anything in them changes; Qwen's and SmolLM2's would sample, and penalise repetitions, behind a caller's back.
+    """
+    return GenerationConfig(
+        bos_token_id=published.bos_token_id,
+        eos_token_id=published.eos_token_id,
+        pad_token_id=published.pad_token_id,
+        suppress_tokens=[image_token_id],
+    )
 
 
 def text_encoder_weights(folder: Path) -> dict[str, torch.Tensor]:

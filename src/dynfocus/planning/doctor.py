@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 GB = 1e9
-SMALLEST_SHARED_MEMORY = 1e9
+SMALLEST_SHARED_MEMORY = 1.0
 HUB = "https://huggingface.co"
 # CUDA builds of torch and the oldest driver of each, from NVIDIA's release notes.
 OLDEST_DRIVER = {"cu130": 580, "cu129": 575, "cu128": 570, "cu126": 560}
@@ -149,11 +149,17 @@ def check_shared_memory(config: Config, folder: Path = Path("/dev/shm")) -> Chec
     """Room in /dev/shm, through which loader processes hand over batches."""
     if config.hardware.device == "cpu" or not folder.is_dir():
         return Check("shared memory", State.OK, "not used by this profile")
-    free = shutil.disk_usage(folder).free
-    if free >= SMALLEST_SHARED_MEMORY:
-        return Check("shared memory", State.OK, f"{free / GB:,.1f} GB free at {folder}")
-    remedy = "in a container: --shm-size=8g (Docker), or an emptyDir of medium Memory at /dev/shm (Kubernetes)"
-    return Check("shared memory", State.WARNING, f"{free / GB:.2f} GB free at {folder}", remedy)
+    from dynfocus.planning.work import batches_in_flight
+
+    free, needed = shutil.disk_usage(folder).free / GB, max(SMALLEST_SHARED_MEMORY, batches_in_flight(config))
+    found = f"{free:,.1f} GB free at {folder}, about {needed:,.0f} GB of batches in flight"
+    if free >= needed:
+        return Check("shared memory", State.OK, found)
+    remedy = (
+        f"in a container: --shm-size={needed:.0f}g (Docker), or an emptyDir of medium Memory at /dev/shm (Kubernetes); "
+        "else fewer hardware.threads, which are as many loaders"
+    )
+    return Check("shared memory", State.WARNING, found, remedy)
 
 
 def check_decoders() -> Check:

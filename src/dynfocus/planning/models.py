@@ -20,13 +20,15 @@ CONNECTOR_PROJECTIONS = 4
 
 @dataclass(frozen=True)
 class Backbone:
-    """A pretrained part: `parameters`, shape, `gflops` per frame (encoders), `gigabytes` to download."""
+    """A pretrained part: `parameters`, shape, `gflops` per frame (encoders), `gigabytes` to download, and the
+    `positions` of an LLM."""
 
     parameters: float
     shape: Transformer
     vocabulary: int
     gflops: float
     gigabytes: float
+    positions: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,14 @@ def backbones(config: Config) -> Backbones:
     return Backbones(_backbone(names.clip.model), _backbone(names.llm.name), _backbone(names.qformer.name))
 
 
-def model_size(config: Config, parts: list[str]) -> ModelSize:
-    """The whole network of a profile with `parts` trainable, for the memory estimate."""
+def model_size(config: Config, parts: list[str], lora_rank: int = 0) -> ModelSize:
+    """The whole network of a profile with `parts` trainable, for the memory estimate; `lora_rank` of adapters."""
     found = backbones(config)
     connector = connector_parameters(config, found)
     trainable = {"projectors": connector["projectors"], "dpe_cce": connector["rest"] + found.qformer.parameters}
     trainable["llm"] = found.llm.parameters
-    everything = sum(trainable.values())
+    everything = sum(trainable.values()) + (adapters := adapter_parameters(found.llm, lora_rank) * ("lora" in parts))
+    trainable["lora"] = adapters
     return ModelSize(
         parameters=round(everything),
         trainable=round(sum(trainable[part] for part in parts)),
@@ -62,6 +65,11 @@ def model_size(config: Config, parts: list[str]) -> ModelSize:
         qformer=found.qformer.shape,
         vocabulary=found.llm.vocabulary,
     )
+
+
+def adapter_parameters(llm: Backbone, rank: int) -> float:
+    """Parameters of adapters beside the seven maps of every layer of a Llama, whose MLP is 8/3 as wide as it."""
+    return rank * llm.shape.layers * llm.shape.hidden * (4 * 2 + 3 * (1 + 8 / 3))
 
 
 def connector_parameters(config: Config, found: Backbones) -> dict[str, float]:
@@ -91,6 +99,7 @@ def _backbone(name: str) -> Backbone:
         vocabulary=int(row["vocabulary"]),
         gflops=float(row["gflops"]),
         gigabytes=float(row["gigabytes"]),
+        positions=int(row["positions"]),
     )
 
 
@@ -105,4 +114,5 @@ def _described(file: Mapping[str, Any]) -> Backbone:
     width, layers, vocabulary = file["hidden_size"], file["num_hidden_layers"], file.get("vocab_size", 0)
     parameters = vocabulary * width + layers * (4 * width**2 + 3 * width * file["intermediate_size"])
     queries = file.get("num_query_tokens", 32)
-    return Backbone(parameters, Transformer(layers, width), vocabulary, 2 * parameters * queries / GIGA, 0.0)
+    positions = file.get("max_position_embeddings", 0)
+    return Backbone(parameters, Transformer(layers, width), vocabulary, 2 * parameters * queries / GIGA, 0.0, positions)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 from dynfocus.artefacts.cache import decide
 from dynfocus.config.schema import Judge
 from dynfocus.network.tokens import fine_tokens
-from dynfocus.planning.models import model_size
+from dynfocus.planning.fits import Fit, fits
 from dynfocus.planning.rates import Duration, Gpu, duration
 from dynfocus.planning.sizes import set_size
 from dynfocus.planning.work import (
@@ -16,31 +17,38 @@ from dynfocus.planning.work import (
     JUDGE_REPLY_TOKENS,
     Work,
     feature_gigabytes,
-    sample_tokens,
     work_of,
 )
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.step import Step
 from dynfocus.steps.table import ExecuteNotebook, ExtractFeatures, PrepareData, is_done
-from dynfocus.training import memory
 
 HOUR = 3600
 MILLION = 1e6
-TEXT_ENCODER_TOKENS = 64
+THREE_RUNS, TWO_BENCHMARKS = ("dynfocus", "llama_vid", "blind"), ("msvd_qa", "video_mme")
+
+
+BOUNDS = (attrgetter("seconds"), attrgetter("least"))
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The sum over some jobs; `wall_hours` on all GPUs or cores of the plan; `price` is None where it is not known."""
+    """The sum over some jobs; `wall_hours` on all GPUs or cores of the plan.
+
+    `gpu_hours_least` at the best share of the peak rate; `price` of the judge and `gpu_price` of the GPUs are None
+    where they are not known.
+    """
 
     jobs: int
     finished: int
     gpu_hours: float
+    gpu_hours_least: float
     wall_hours: float
     disk_gigabytes: float
     download_gigabytes: float
     judge_calls: int
     price: float | None
+    gpu_price: float | None
 
 
 @dataclass(frozen=True)
@@ -50,17 +58,6 @@ class Features:
     patches: float
     tokens: float
     tokens_per_frame: int
-
-
-@dataclass(frozen=True)
-class Fit:
-    """Memory per device of a training stage with the settings of the profile."""
-
-    stage: str
-    gigabytes: float
-    usable: float
-    fits: bool
-    advice: str
 
 
 @dataclass(frozen=True)
@@ -75,6 +72,7 @@ class Plan:
     total: Cost
     remaining: Cost
     items: dict[str, Cost]
+    paths: dict[str, Cost]
     rules: dict[str, Cost]
     features: Features
     memory: list[Fit]
@@ -92,7 +90,7 @@ def make_plan(jobs: Jobs, card: Gpu, gpus: int, cores: int) -> Plan:
     lanes = lanes_of(jobs, gpus, cores)
 
     def cost(steps: Iterable[Step]) -> Cost:
-        return _cost(jobs, list(steps), works, times, done, lanes)
+        return _cost(jobs, list(steps), works, times, done, lanes, card)
 
     sources: dict[str, int] = {}
     for time in times.values():
@@ -106,12 +104,33 @@ def make_plan(jobs: Jobs, card: Gpu, gpus: int, cores: int) -> Plan:
         total=cost(everything),
         remaining=cost(step for step in everything if step not in done),
         items={item: cost(decide(jobs, [ExecuteNotebook(item)]).made) for item in jobs.items},
+        paths={name: alone(at, card, lanes) for name, at in smaller(jobs)},
         rules={rule: cost(step for step in everything if step.rule() == rule) for rule in _rules(everything)},
         features=_features(jobs, everything),
-        memory=_memory(jobs, card) if jobs.config.hardware.device == "cuda" else [],
+        memory=fits(jobs, everything, card) if jobs.config.hardware.device == "cuda" else [],
         no_download=_withdrawn(jobs, everything),
         sources=sources,
     )
+
+
+def alone(jobs: Jobs, card: Gpu, lanes: int) -> Cost:
+    """The cost of a whole configuration."""
+    steps = list(decide(jobs).made)
+    works = {step: work_of(jobs, step) for step in steps}
+    times = {step: duration(jobs, step, works[step], card) for step in steps}
+    return _cost(jobs, steps, works, times, {step for step in steps if is_done(jobs, step)}, lanes, card)
+
+
+def smaller(jobs: Jobs) -> Iterator[tuple[str, Jobs]]:
+    """The cheapest ways into a profile of real data: the headline, one table, three runs on two benchmarks."""
+    chosen = {
+        "headline alone": {"items": ["headline"]},
+        "one table (2)": {"items": ["table_2"]},
+        "three runs": {"items": ["table_7"], "runs": list(THREE_RUNS), "benchmarks": list(TWO_BENCHMARKS)},
+    }
+    for name, changes in chosen.items() if jobs.config.source == "ledger" else ():
+        if set(changes["items"]) <= set(jobs.items) and "all" in jobs.config.runs:
+            yield name, Jobs(jobs.config.model_copy(update=changes), jobs.experiments)
 
 
 def lanes_of(jobs: Jobs, gpus: int, cores: int) -> int:
@@ -132,20 +151,23 @@ def _cost(
     times: Mapping[Step, Duration],
     done: set[Step],
     lanes: int,
+    card: Gpu,
 ) -> Cost:
-    gpu_seconds = sum(times[step].seconds * works[step].gpus for step in steps)
+    gpu_hours, least = (sum(seconds(times[step]) * works[step].gpus for step in steps) / HOUR for seconds in BOUNDS)
     used = sum(times[step].seconds * max(1, works[step].gpus) for step in steps if _holds_lane(jobs, works[step]))
     calls = sum(works[step].judge_calls for step in steps)
     temporary = max((works[step].meanwhile for step in steps), default=0.0)
     return Cost(
         jobs=len(steps),
         finished=sum(step in done for step in steps),
-        gpu_hours=gpu_seconds / HOUR,
+        gpu_hours=gpu_hours,
+        gpu_hours_least=least,
         wall_hours=max(used / lanes, _longest_chain(jobs, steps, times)) / HOUR,
         disk_gigabytes=sum(works[step].keeps for step in steps) + temporary,
         download_gigabytes=sum(works[step].downloads for step in steps),
         judge_calls=calls,
         price=_price(jobs.config.evaluation.judge, calls),
+        gpu_price=None if card.dollars is None else gpu_hours * card.dollars,
     )
 
 
@@ -187,31 +209,3 @@ def _features(jobs: Jobs, steps: list[Step]) -> Features:
 
 def _withdrawn(jobs: Jobs, steps: list[Step]) -> list[str]:
     return [name for name in _sets(steps, PrepareData) if set_size(jobs.config, name).gigabytes is None]
-
-
-def _memory(jobs: Jobs, card: Gpu) -> list[Fit]:
-    """Whether each stage of the profile fits, with twice the mean sample as the longest one."""
-    found = []
-    for stage in ("alignment", "instruction"):
-        settings = getattr(jobs.config, stage)
-        sizes = [set_size(jobs.config, name) for name in settings.datasets]
-        load = memory.Load(
-            tokens=round(2 * max(sample_tokens(jobs.config, size) for size in sizes)),
-            frames=round(2 * max(size.frames * size.rounds for size in sizes)),
-            frame_tokens=TEXT_ENCODER_TOKENS,
-        )
-        division = memory.Division(
-            jobs.config.hardware.processes,
-            settings.micro_batch,
-            settings.zero_stage,
-            settings.precision,
-            settings.gradient_checkpointing,
-        )
-        capacity = card.gigabytes * memory.GB
-        verdict = memory.judge(
-            model_size(jobs.config, settings.trainable), division, load, settings.global_batch, capacity
-        )
-        found.append(
-            Fit(stage, verdict.need.total / memory.GB, memory.usable(capacity) / memory.GB, verdict.fits, verdict.text)
-        )
-    return found

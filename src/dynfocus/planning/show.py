@@ -9,9 +9,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dynfocus.planning.fits import Fit
 from dynfocus.planning.plan import Cost, Plan
+from dynfocus.planning.rates import BEST_UTILISATION
 
-COLUMNS = ("jobs", "GPU h", "time", "disk", "download", "judge", "price")
+SHOWN_RUNS = 3
+COLUMNS = ("jobs", "GPU h", "time", "disk", "fetch", "judge", "price $")
 
 
 def show(plan: Plan, console: Console) -> None:
@@ -29,6 +32,10 @@ def render(plan: Plan) -> RenderableType:
     items.add_row("all, shared once", *_cells(plan.total), style="bold")
     if plan.total.finished:
         items.add_row(f"still to do ({plan.total.finished} done)", *_cells(plan.remaining))
+    if plan.paths:
+        items.add_section()
+    for name, cost in plan.paths.items():
+        items.add_row(name, *_cells(cost))
     rules = _table("The same by kind of job", "rule")
     for name, cost in plan.rules.items():
         rules.add_row(name, *_cells(cost))
@@ -42,8 +49,11 @@ def notes(plan: Plan) -> Iterable[str]:
         f"Features: {size(features.patches)} as patches, as this profile stores them; "
         f"{size(features.tokens)} as the {features.tokens_per_frame} parameter-free tokens of a frame."
     )
-    for fit in plan.memory:
-        yield f"Memory of {fit.stage}: {fit.advice}."
+    if plan.gpus:
+        yield f"GPU h: from {BEST_UTILISATION:.0%} of the peak rate to the times below, which the price follows."
+    for fit in [*(one for one in plan.memory if not one.fits), *tightest(plan)]:
+        others = f" and {len(fit.runs) - SHOWN_RUNS} more" if len(fit.runs) > SHOWN_RUNS else ""
+        yield f"Memory of {fit.stage}, {', '.join(fit.runs[:SHOWN_RUNS])}{others}: {fit.advice}."
     if plan.no_download:
         yield f"No download exists for {', '.join(plan.no_download)}: not counted; see the data ledger."
     if plan.total.price is None:
@@ -55,6 +65,12 @@ def notes(plan: Plan) -> Iterable[str]:
         yield f"  {jobs} jobs: {source}"
 
 
+def tightest(plan: Plan) -> Iterable[Fit]:
+    """The trainings that fit with the least room, one of each stage."""
+    fitting = [one for one in plan.memory if one.fits]
+    return {one.stage: one for one in reversed(fitting)}.values()
+
+
 def _table(title: str, head: str) -> Table:
     table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column(head, no_wrap=True)
@@ -64,27 +80,41 @@ def _table(title: str, head: str) -> Table:
 
 
 def _cells(cost: Cost) -> list[str]:
-    price = "?" if cost.price is None else f"{cost.price:,.0f} $" if cost.price else "–"
     return [
         f"{cost.jobs:,}",
-        f"{cost.gpu_hours:,.0f}" if cost.gpu_hours >= 10 else f"{cost.gpu_hours:,.1f}" if cost.gpu_hours else "–",
+        hours(cost),
         clock(cost.wall_hours),
         size(cost.disk_gigabytes),
         size(cost.download_gigabytes) if cost.download_gigabytes else "–",
         f"{cost.judge_calls:,}" if cost.judge_calls else "–",
-        price,
+        price(cost),
     ]
+
+
+def hours(cost: Cost) -> str:
+    """GPU hours from the lower bound to the calibrated estimate; one number where they are the same."""
+    bounds = [f"{value:,.0f}" if value >= 10 else f"{value:,.1f}" for value in (cost.gpu_hours_least, cost.gpu_hours)]
+    return "–".join(dict.fromkeys(bounds)) if cost.gpu_hours else "–"
+
+
+def price(cost: Cost) -> str:
+    """Dollars of the GPUs and of the judge, a question mark for what is not known."""
+    parts = [cost.gpu_price if cost.gpu_hours else 0.0, cost.price]
+    known = sum(part for part in parts if part is not None)
+    return "+".join([*([f"{known:,.0f}"] if known else []), *("?" for part in parts if part is None)]) or "–"
 
 
 def size(gigabytes: float) -> str:
     """Gigabytes with a fitting unit."""
     if gigabytes >= 1000:
         return f"{gigabytes / 1000:,.1f} TB"
+    if gigabytes >= 100:
+        return f"{gigabytes:,.0f} GB"
     return f"{gigabytes:,.1f} GB" if gigabytes >= 1 else f"{gigabytes * 1000:,.0f} MB"
 
 
 def clock(hours: float) -> str:
-    """Hours as days, hours or minutes."""
+    """Hours as days (d), hours or minutes."""
     if hours >= 48:
-        return f"{hours / 24:,.1f} days"
+        return f"{hours / 24:,.1f} d"
     return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"

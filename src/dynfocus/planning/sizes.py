@@ -45,9 +45,11 @@ def set_size(config: Config, name: str) -> SetSize:
     image = row["kind"] == "image"
     if config.source == "world":
         return _world_size(config, name, row, image)
+    samples, media = int(row["samples"]), int(row["media"])
+    used = min(samples, config.max_samples.get(name, samples))
     return SetSize(
-        samples=int(row["samples"]),
-        media=int(row["media"]),
+        samples=used,
+        media=max(1, round(media * used / samples)),
         frames=1 if image else frames_of(float(row["seconds"]), config.video),
         rounds=float(row["rounds"]),
         text_tokens=float(row["text_tokens"]),
@@ -55,6 +57,24 @@ def set_size(config: Config, name: str) -> SetSize:
         gigabytes=_download(config, name, number(row["gigabytes"])),
         source=row["source"],
     )
+
+
+@dataclass(frozen=True)
+class Longest:
+    """The longest sample of a training set, taken together: `frames`, `rounds` and all its `text_tokens`."""
+
+    frames: float
+    rounds: int
+    text_tokens: int
+
+
+def longest_sample(config: Config, name: str) -> Longest:
+    """What decides whether a training on a set fits; in the mini world a mean sample is the longest, nearly."""
+    size, row = set_size(config, name), rows("sets", "set")[name]
+    if config.source == "world" or not row["longest_rounds"]:
+        return Longest(size.frames, round(size.rounds), round(size.text_tokens))
+    frames = 1 if row["kind"] == "image" else frames_of(float(row["longest_seconds"]), config.video)
+    return Longest(frames, int(row["longest_rounds"]), int(row["longest_text"]))
 
 
 def frames_of(seconds: float, video: Video) -> float:

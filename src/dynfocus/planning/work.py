@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dynfocus.config.schema import Config, Stage
+from dynfocus.machine.launch import loaders
 from dynfocus.network.tokens import num_visual_tokens
 from dynfocus.planning.models import Backbones, backbones, connector_parameters, model_size
 from dynfocus.planning.sizes import SetSize, set_size
@@ -30,6 +31,8 @@ GIGA = 1e9
 BYTES = {"fp16": 2, "fp32": 4, "bf16": 2}
 OPTIMIZER_BYTES = 12
 KEPT_CHECKPOINTS = 2
+PREFETCHED = 2
+"""Batches that a loader process keeps ready, torch's default."""
 JUDGE_PROMPT_TOKENS, JUDGE_REPLY_TOKENS = 320, 20
 ANSWER_TOKENS = 20
 
@@ -100,7 +103,7 @@ def training_work(config: Config, stage: str) -> Work:
         seen = sample_tokens(config, size)
         tokens += size.samples * seen * settings.epochs
         gflops += size.samples * settings.epochs * _sample_gflops(config, settings, found, size, seen)
-    model = model_size(config, settings.trainable)
+    model = model_size(config, settings.trainable, settings.lora_rank)
     width = BYTES[settings.precision]
     rolling = KEPT_CHECKPOINTS * (width * model.parameters + OPTIMIZER_BYTES * model.trainable)
     return Work(
@@ -108,9 +111,14 @@ def training_work(config: Config, stage: str) -> Work:
         tokens,
         gflops=gflops,
         gpus=config.hardware.gpus if config.hardware.device == "cuda" else 0,
-        keeps=width * model.parameters / GIGA,
+        keeps=width * (model.parameters - (0 if {"llm", "lora"} & set(settings.trainable) else _shared(found))) / GIGA,
         meanwhile=rolling / GIGA,
     )
+
+
+def _shared(found: Backbones) -> float:
+    """Parameters of a frozen LLM that its checkpoint does not hold: all but the two tables of words."""
+    return found.llm.parameters - 2 * found.llm.vocabulary * found.llm.shape.hidden
 
 
 def sample_tokens(config: Config, size: SetSize) -> float:
@@ -122,6 +130,17 @@ def feature_gigabytes(config: Config, frames: float, tokens: int | None = None) 
     """Size of stored features: all N patches of a frame, or `tokens` of it."""
     kept = config.network.grid**2 if tokens is None else tokens
     return frames * kept * backbones(config).clip.shape.hidden * BYTES[config.feature_precision] / GIGA
+
+
+def batches_in_flight(config: Config) -> float:
+    """Gigabytes of features that the loaders of one node hold ready in shared memory, at the mean film."""
+    found, hardware = 0.0, config.hardware
+    for stage in (config.alignment, config.instruction):
+        frames = max(set_size(config, name).frames for name in stage.datasets)
+        values = frames * config.network.grid**2 * backbones(config).clip.shape.hidden
+        batch = stage.micro_batch * values * BYTES[stage.precision] / GIGA
+        found = max(found, hardware.processes / hardware.nodes * loaders(hardware) * PREFETCHED * batch)
+    return found
 
 
 def transformer_gflops(parameters: float, shape: Transformer, tokens: float) -> float:

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from dynfocus.config import load_config, load_experiments
 from dynfocus.config.experiments import Experiments
 from dynfocus.config.schema import Config
+from dynfocus.datasets.registry import TRAINING_SETS
 from dynfocus.errors import UserError
 from dynfocus.files import read_json
 from dynfocus.machine.startup import prepare_process
@@ -132,7 +133,8 @@ class Session:
         notes: Iterable[str] = (),
     ) -> Shown:
         """Store an item's tables, figures (name -> figure and caption) and notes below `results/`."""
-        tables = list(tables)
+        replaced = substitution_notes(self.config)
+        tables = [table.model_copy(update={"notes": [*table.notes, *replaced]}) for table in tables]
         write_tables(tables, self.layout.results / "tables", item)
         saved = []
         for name, (figure, caption) in (figures or {}).items():
@@ -147,6 +149,15 @@ class Session:
         path = self.layout.results / "tables" / f"{item}.json"
         path.write_text(record.model_dump_json(indent=1), encoding="utf-8")
         return Shown(record, self.layout.results)
+
+
+def substitution_notes(config: Config) -> list[str]:
+    """What stands under every table: training sets of the paper that this profile replaces or leaves out."""
+    return [
+        f"Training set {TRAINING_SETS[name].title} "
+        + (f"replaced by {' and '.join(TRAINING_SETS[other].title for other in others)}." if others else "left out.")
+        for name, others in config.substitutes.items()
+    ]
 
 
 def open_session(profile: str = "mini", root: str = "", seed: int | None = None) -> Session:

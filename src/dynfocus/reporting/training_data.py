@@ -9,7 +9,7 @@ from dynfocus.reporting.tables import Table, plain_table
 
 STAGE_SETS = {
     "table_9": ("videochatgpt", "webvid_qa", "clevrer", "nextqa", "llava_625k", "scienceqa"),
-    "table_10": ("webvid_cap", "llava_cc3m"),
+    "table_10": ("webvid_cap", "llava_video_cap", "llava_cc3m"),
 }
 """The sets of each table in its order; sets that the paper does not have follow in Table 9."""
 COLUMNS = ("Modality", "Task", "Samples", "Videos or images", "Rounds", "Question words", "Answer words")
@@ -22,7 +22,8 @@ def data_table(session: Session, table: str, title: str) -> Table:
     """
     listed = {name for names in STAGE_SETS.values() for name in names}
     further = [name for name in TRAINING_SETS if name not in listed] if table == "table_9" else []
-    names = [*STAGE_SETS[table], *further]
+    shown = session.experiments.items["training_data"].datasets
+    names = [name for name in [*STAGE_SETS[table], *further] if name in shown]
     found = session.measurement("training_data")
     rows, notes, total = [], [], 0
     for name in names:

@@ -55,10 +55,12 @@ def scale_obstacle(config: Config) -> str:
     """Why numbers of this profile cannot be held against the paper's; empty when they can."""
     if config.source == "world":
         return "generated films and mini backbones: only directions are judged, never values"
-    if not config.backbones.llm.name.lower().endswith(PAPER_LLM):
+    if not config.backbones.llm.name.partition("@")[0].lower().endswith(PAPER_LLM):
         return f"language model {config.backbones.llm.name}, the paper's is {PAPER_LLM}"
     if config.evaluation.limit is not None:
         return f"a sample of {config.evaluation.limit} questions of each benchmark"
+    if config.substitutes:
+        return f"training without {', '.join(config.substitutes)}"
     return ""
 
 

@@ -238,9 +238,10 @@ class TrainInstruction(_Train):
         return self.run, "instruction"
 
     def inputs(self, jobs: Jobs) -> Iterable[Step]:
-        """A blind model has no connector to align and starts from the backbones."""
+        """A blind model has no connector to align and starts from the backbones; stage 1 does not hold its LLM."""
         if jobs.has_alignment(self.run):
             yield TrainAlignment(jobs.alignment_key(self.run, self.seed))
+            yield PrepareLlm()
         else:
             yield PrepareLlm()
             yield PrepareQformer()

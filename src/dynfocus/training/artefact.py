@@ -12,6 +12,7 @@ from transformers import Trainer
 
 from dynfocus.files import write_json
 from dynfocus.machine.launch import barrier, is_main
+from dynfocus.training.base import save_without_llm
 from dynfocus.training.checkpoints import publish
 from dynfocus.training.data import Coverage
 
@@ -28,16 +29,22 @@ LOG_COLUMNS = (
 )
 
 
-def save_artefact(trainer: Trainer, processor: Any, coverage: Mapping[str, Coverage], out: Path, work: Path) -> None:
+def save_artefact(
+    trainer: Trainer, processor: Any, coverage: Mapping[str, Coverage], out: Path, work: Path, llm: Path | None = None
+) -> None:
     """Write model, processor, trainer state, log and coverage in `work`, rename the folder to `out`, remove `work`.
 
-    All processes take part; the first one writes.
+    All processes take part; the first one writes. Of a model whose LLM learned nothing, `llm` is the folder that holds
+    it, and the artefact does not.
     """
     folder = work / "finished"
     if is_main() and folder.exists():
         shutil.rmtree(folder)
     barrier()
-    trainer.save_model(str(folder))
+    if llm is None:
+        trainer.save_model(str(folder))
+    elif is_main():
+        save_without_llm(trainer.accelerator.unwrap_model(trainer.model), llm, folder)
     if is_main():
         (folder / "training_args.bin").unlink(missing_ok=True)
         processor.save_pretrained(folder)

@@ -21,6 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 
 from dynfocus.datasets import Record, cut_rounds, load_records, media_path
+from dynfocus.datasets.subset import subset
 from dynfocus.errors import UserError
 from dynfocus.prompts import IGNORE, Template, Tokens, render, tokenize
 
@@ -71,15 +72,20 @@ class Coverage:
         return counts | ({"unlabelled": list(self.unlabelled)} if self.unlabelled else {})
 
 
-def load_mixture(set_names: Sequence[str], data_dir: Path, max_rounds: int) -> list[Entry]:
+def load_mixture(
+    set_names: Sequence[str], data_dir: Path, max_rounds: int, max_samples: Mapping[str, int] | None = None
+) -> list[Entry]:
     """Entries of all sets in the order given, long talks cut into records of at most `max_rounds` rounds.
+
+    `max_samples`: of the sets of which a part is used.
 
     Raises:
         UserError: a set has no sample.
     """
-    entries = []
+    limits, entries = max_samples or {}, []
     for name in set_names:
-        found = [Entry(name, record) for record in cut_rounds(load_records(name, data_dir / name), max_rounds)]
+        records = subset(name, load_records(name, data_dir / name), limits.get(name))
+        found = [Entry(name, record) for record in cut_rounds(records, max_rounds)]
         if not found:
             raise UserError(f"training set `{name}`: {data_dir / name} holds no sample; complete it, or leave it out")
         entries += found
@@ -148,6 +154,12 @@ def shown(ids: Sequence[str], limit: int = 3) -> str:
     return f"{', '.join(ids[:limit])}{more}"
 
 
+def frames_of(entry: Entry, stores: Mapping[str, Store]) -> int:
+    """Number of frames T of an entry's medium; 0 for text alone."""
+    path = media_path(entry.record)
+    return 0 if path is None else len(stores[entry.set_name].frames(path))
+
+
 class Samples(Dataset):
     """Tokenised samples with their features, made on access."""
 
@@ -201,9 +213,7 @@ class Samples(Dataset):
 
     def frames(self, index: int) -> int:
         """Number of frames T of a sample's medium; 0 for a text-only sample."""
-        entry = self.entries[index]
-        path = media_path(entry.record)
-        return 0 if path is None else len(self.stores[entry.set_name].frames(path))
+        return frames_of(self.entries[index], self.stores)
 
     def digest(self) -> str:
         """Hash of all records in their order."""

@@ -4,8 +4,9 @@
     instruction    imgsp_v1; starts from a stage-1 checkpoint (from the backbones where there is nothing to align)
 
 Rolling checkpoints live in `work` and survive a kill; the next start goes on from the newest whole one, to the same
-losses. The finished model is written in `work` and renamed to `out`: config, weights and processor files,
-`trainer_state.json`, `log.csv`, `coverage.json`, `tensorboard/`.
+losses. A warning that the job's time ends (`interruption`) saves one and stops. The finished model is written in `work`
+and renamed to `out`: config, weights and processor files, `trainer_state.json`, `log.csv`, `coverage.json`,
+`tensorboard/`.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import PrinterCallback, TrainingArguments, set_seed
+from transformers import GenerationConfig, PrinterCallback, TrainingArguments, set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from dynfocus.config.schema import Config, Stage
 from dynfocus.errors import UserError, one_line
-from dynfocus.machine.launch import barrier, is_main, join_processes
+from dynfocus.machine.launch import barrier, is_main, join_processes, loaders
 from dynfocus.prompts import Template
-from dynfocus.training import checkpoints, memory
+from dynfocus.steps.layout import Layout
+from dynfocus.training import base, budget, checkpoints, lora, memory
 from dynfocus.training.artefact import save_artefact
 from dynfocus.training.callbacks import CompleteMarker, LiveLine, TensorBoard
 from dynfocus.training.contract import MAX_GRADIENT_NORM, Plan, deepspeed_config, make_plan
@@ -34,17 +36,18 @@ from dynfocus.training.data import (
     EpochSampler,
     Samples,
     Store,
+    frames_of,
     labelled,
     load_mixture,
     readable,
     shown,
 )
+from dynfocus.training.interruption import SaveInTime
 from dynfocus.training.trainer import StageTrainer
 
 StageName = Literal["alignment", "instruction"]
 TEMPLATES: dict[str, Template] = {"alignment": "plain_guided", "instruction": "imgsp_v1"}
 KEPT_CHECKPOINTS = 2
-MOST_LOADERS = 8
 # Queries and a short question: tokens of the text encoder per frame and prompt.
 TEXT_ENCODER_TOKENS = 64
 
@@ -72,6 +75,11 @@ class Job:
         return torch.bfloat16 if self.settings.precision == "bf16" else torch.float32
 
     @property
+    def backbone_llm(self) -> Path:
+        """The folder of the LLM that all trainings of the profile start from."""
+        return Layout(Path(self.config.root)).backbones / "llm"
+
+    @property
     def title(self) -> str:
         return f"{self.stage} {self.run} seed {self.seed}"
 
@@ -97,7 +105,7 @@ def train_stage(
         work: folder of the rolling checkpoints, on the file system of `out`; emptied at the end.
 
     Raises:
-        UserError: settings that do not divide, too little data or memory, missing files.
+        UserError: settings that do not divide, too little data or memory, missing files; the job's time ends.
     """
     paths = (Path(path) for path in (data_dir, features_dir, init, out, work))
     job = Job(config, run, stage, seed, *paths)
@@ -105,17 +113,33 @@ def train_stage(
     set_seed(seed)
     disable_progress_bar()
     model, processor = load_model(job)
-    samples, coverage = _samples(job, processor)
+    samples, coverage = _samples(job, model, processor)
     plan = make_plan(job.settings, len(samples), world)
     _prepare_work(job, samples, plan)
+    in_time = SaveInTime()
     trainer = _trainer(job, model, processor, samples, plan)
+    trainer.add_callback(in_time)
     newest = checkpoints.newest_complete(job.work)
     if is_main():
         _announce(job, plan, samples, coverage, newest)
     vary_noise(seed, trainer.args.process_index)
     trainer.train(resume_from_checkpoint=None if newest is None else str(newest))
-    save_artefact(trainer, processor, coverage, job.out, job.work)
+    if in_time.stopped:
+        raise UserError(
+            f"{job.title}: the job's time ends; saved at step {trainer.state.global_step} of {plan.max_steps}, "
+            "start it again to go on from there"
+        )
+    if lora.PART in job.settings.trainable:
+        lora.merge_adapters(model)
+    save_artefact(trainer, processor, coverage, job.out, job.work, shared_llm(job))
     barrier()
+
+
+def shared_llm(job: Job) -> Path | None:
+    """The folder of an LLM that the stage leaves as it is; None where the model must hold its own."""
+    llm = job.backbone_llm
+    learns = {"llm", lora.PART} & set(job.settings.trainable)
+    return llm if not learns and (llm / "config.json").is_file() else None
 
 
 def vary_noise(seed: int, rank: int) -> None:
@@ -134,9 +158,10 @@ def load_model(job: Job) -> tuple[Any, Any]:
     else:
         from dynfocus.network.build import build_model
 
-        model, processor = build_model(job.config, job.init)
-        model = model.to(job.dtype)
-    model.set_trainable(set(job.settings.trainable))
+        model, processor = build_model(job.config, job.init, job.dtype)
+    model.set_trainable(set(job.settings.trainable) - {lora.PART})
+    if lora.PART in job.settings.trainable:
+        lora.add_adapters(model, job.settings.lora_rank, job.settings.lora_alpha)
     if job.settings.gradient_checkpointing:
         # Newer transformers call it activation checkpointing.
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
@@ -151,9 +176,16 @@ def _from_checkpoint(job: Job) -> tuple[Any, Any]:
     config = DynFocusConfig.from_pretrained(job.init)
     for name, value in job.config.network.model_dump().items():
         setattr(config, name, value)
+    apart = base.is_without_llm(job.init)
     model, found = DynFocusForConditionalGeneration.from_pretrained(
-        job.init, config=config, dtype=job.dtype, output_loading_info=True
+        None if apart else job.init,
+        config=config,
+        dtype=job.dtype,
+        state_dict=base.weights(job.init, job.backbone_llm, job.dtype) if apart else None,
+        output_loading_info=True,
     )
+    if apart:
+        model.generation_config = GenerationConfig.from_pretrained(job.init)
     wrong = [str(key) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in found[kind]]
     if wrong:
         raise UserError(
@@ -163,15 +195,19 @@ def _from_checkpoint(job: Job) -> tuple[Any, Any]:
     return model, DynFocusProcessor.from_pretrained(job.init)
 
 
-def _samples(job: Job, processor: Any) -> tuple[Samples, dict[str, Coverage]]:
+def _samples(job: Job, model: Any, processor: Any) -> tuple[Samples, dict[str, Coverage]]:
     from dynfocus.features.store import FeatureStore
 
     settings = job.settings
     stores: Mapping[str, Store] = {name: FeatureStore(job.features_dir / name) for name in settings.datasets}
-    entries = load_mixture(settings.datasets, job.data_dir, settings.max_rounds)
+    entries = load_mixture(settings.datasets, job.data_dir, settings.max_rounds, job.config.max_samples)
     entries, coverage = readable(entries, stores, settings.min_coverage)
-    template = TEMPLATES[job.stage]
-    samples = Samples(entries, stores, processor.tokenizer, template, settings.max_text_tokens, job.seed)
+    template, tokenizer = TEMPLATES[job.stage], processor.tokenizer
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if positions is not None:
+        limit = budget.Budget(tokenizer, template, settings.max_text_tokens, model.num_visual_tokens, positions)
+        entries = budget.fit(entries, limit, lambda entry: frames_of(entry, stores))
+    samples = Samples(entries, stores, tokenizer, template, settings.max_text_tokens, job.seed)
     return labelled(samples, coverage, settings.min_coverage)
 
 
@@ -238,7 +274,7 @@ def _arguments(job: Job, plan: Plan) -> TrainingArguments:
         report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
-        dataloader_num_workers=0 if cpu else min(MOST_LOADERS, hardware.threads),
+        dataloader_num_workers=loaders(hardware),
         dataloader_pin_memory=not cpu,
     )
 

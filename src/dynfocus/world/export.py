@@ -52,6 +52,7 @@ SETS = {
     "clevrer": WorldSet(training_sets.clevrer, "extra_films"),
     "nextqa": WorldSet(training_sets.nextqa, "extra_films", ((1, 1), (2, 1))),
     "webvid_qa": WorldSet(training_sets.webvid_qa, "extra_films"),
+    "llava_video_cap": WorldSet(training_sets.llava_video_cap, "train_films", ((1, 1), (1, 2))),
     "msvd_qa": WorldSet(benchmark_sets.zero_shot_qa, "test_films"),
     "msrvtt_qa": WorldSet(benchmark_sets.zero_shot_qa, "test_films", ((1, 1), (1, 2))),
     "activitynet_qa": WorldSet(benchmark_sets.activitynet_qa, "test_films", ((1, 2), (2, 1))),

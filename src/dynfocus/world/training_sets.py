@@ -65,6 +65,17 @@ def webvid_cap(films: list[Film], out: Path, rng: random.Random) -> dict[Path, F
     return media
 
 
+def llava_video_cap(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Film]:
+    """A `*_cap_processed.json` with one caption a film."""
+    media, rows = {}, []
+    for film in films:
+        video = f"academic_source/world/{film.seed}.mp4"
+        rows.append({"id": str(film.seed), "video": video, "conversations": talk([describe_round(film, rng)])})
+        media[Path(video)] = film
+    write_json(out / "0_30_s_academic_v0_1_cap_processed.json", rows)
+    return media
+
+
 def llava_cc3m(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Film]:
     """`chat.json` with one caption an image."""
     media, rows = {}, []

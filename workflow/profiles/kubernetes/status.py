@@ -18,7 +18,9 @@ def state(job: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    command = ["kubectl", "get", "job", sys.argv[1], "--output=json", "--ignore-not-found"]
+    namespace, _, name = sys.argv[1].rpartition("/")
+    where = [f"--namespace={namespace}"] if namespace else []
+    command = ["kubectl", "get", "job", name, *where, "--output=json", "--ignore-not-found"]
     answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     print(state(json.loads(answer)) if answer.strip() else "failed")
 

@@ -54,7 +54,9 @@ def generation_config(
 
     `media_tokens` stand for frames in a prompt and are never written.
     """
-    sampling = {"do_sample": True, "temperature": evaluation.temperature} if evaluation.temperature > 0 else {}
+    sampling = {"do_sample": evaluation.temperature > 0}
+    if evaluation.temperature > 0:
+        sampling["temperature"] = evaluation.temperature
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     return GenerationConfig(
         max_new_tokens=evaluation.max_new_tokens,
