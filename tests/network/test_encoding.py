@@ -81,14 +81,14 @@ def test_a_permutation_of_the_frames_permutes_their_object_prototypes():
 
 
 @pytest.mark.parametrize("frames", [1, 6, 7, 20])
-def test_all_visual_tokens_equal_the_reference_of_the_benchmark(frames):
+def test_all_visual_tokens_equal_the_paper_in_plain_lines(frames):
     encoder = toy_model().connector
     video = torch.randn(frames, PATCHES, WIDTH)
     videos, prompts = videos_of(video), prompts_of((0,))
     with torch.no_grad():
         rows = Rows.of(videos.lengths, prompts.video, video.device)
         queries = encoder.text_encoder(videos.frames, prompts, rows)
-        expected = reference.usual_visual_tokens(encoder, video, queries)
+        expected = reference.visual_tokens(encoder, video, queries)
         torch.testing.assert_close(encoder(videos, prompts), expected, rtol=1e-4, atol=1e-5)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from transformers import AutoConfig, InstructBlipQFormerConfig, PreTrainedConfig
 
 from dynfocus.config.schema import Network
 from dynfocus.errors import UserError
-from dynfocus.network.tokens import num_visual_tokens, star_layout
+from dynfocus.network.tokens import num_visual_tokens, star_side
 
 
 class DynFocusConfig(PreTrainedConfig):
@@ -46,10 +45,9 @@ class DynFocusConfig(PreTrainedConfig):
                 f"network.pooled_grid: {network.pooled_grid} does not divide network.grid {network.grid}; "
                 "pooling needs whole squares"
             )
-        whole = star_layout(network, 1)[2]
-        if network.encoder == "flash_vstream" and network.grid**2 % whole:
+        if network.encoder == "flash_vstream" and network.grid % star_side(network):
             raise UserError(
-                f"network.grid: {network.grid} is no multiple of {math.isqrt(whole)}, the side of a whole frame in "
+                f"network.grid: {network.grid} is no multiple of {star_side(network)}, the side of a whole frame in "
                 "flash_vstream's memory"
             )
         for name in Network.model_fields:

@@ -10,6 +10,8 @@ channel divides by c at the end, so that integers stay exact. Two decisions make
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -24,6 +26,11 @@ CACHED_BYTES = 4 << 20
 """Centred samples that a CPU holds at a time, about the private caches of two cores."""
 ROUNDING = 1e-6
 """A distance below this share of the two squared norms is rounding: the items are equal."""
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager:
+    """No autocast on the device of `x`: what computes in fp32 does so for a reason. (The meta device has none.)"""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def origin(x: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -57,8 +57,13 @@ class TextGuidedEncoder(FrameEncoder):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Compute type of the connector."""
-        return self.context_attention.query.weight.dtype
+        """Compute type of the connector: that of its norm, as a quantised layer has none of its own."""
+        return self.text_encoder.ln_vision.weight.dtype
+
+    @property
+    def content_first(self) -> bool:
+        """Whether the content token of a frame stands before its context token."""
+        return self.config.rod_order == "content_first"
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ class DynFocusEncoder(TextGuidedEncoder):
             rows,
             (coarse_tokens(self.config), self.config.rod_tokens),
             self.total(videos, prompts),
+            self.content_first,
         )
         return Encoding(tokens, objects, gate, events, selection, cone_frames, attention)
 
@@ -191,4 +197,5 @@ class TwoTokenEncoder(TextGuidedEncoder):
         else:
             context, content = self.coarse_projector(context), self.fine_projector(content)
         total = self.total(videos, prompts)
-        return cooperative_sequence(context, content, None, videos.starts[:0], rows, (2, 2), total)
+        nothing = videos.starts[:0]
+        return cooperative_sequence(context, content, None, nothing, rows, (2, 2), total, self.content_first)
