@@ -10,7 +10,7 @@ from dynfocus.network import reference
 from dynfocus.network.batch import Prompts, Videos
 from dynfocus.network.tokens import num_visual_tokens, univi_events, univi_levels
 
-LENGTHS = (1, 2, 6, 7, 12, 19, 36)
+LENGTHS = (1, 2, 6, 7, 13, 20)
 """Frames from an image over T − 1 = L to several chunks; L is 6 in the toy model."""
 
 

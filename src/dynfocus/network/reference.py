@@ -53,8 +53,8 @@ def dpc_knn(
         return list(range(items)), list(range(items)), x.new_ones(items), x.new_zeros(items)
     energy = x.new_zeros(items)  # −log ρ, which does not underflow
     for i in range(items):
-        others = [distance[i, j] for j in range(items) if with_itself or j != i]
-        nearest = torch.stack(others).sort().values[:neighbours]
+        others = distance[i] if with_itself else torch.cat([distance[i, :i], distance[i, i + 1 :]])
+        nearest = others.sort().values[:neighbours]
         energy[i] = nearest.mean()
     rho = torch.exp(-energy)
     order = by_index(energy, largest=False)  # from the densest item on
@@ -274,7 +274,7 @@ def chat_univi_tokens(frames: Tensor, levels: tuple[int, ...], events: int) -> T
 
     def grouped(x: Tensor, count: int, neighbours: int) -> tuple[list[int], int]:
         if neighbours > count:
-            neighbours = min(3, max(count // 2, 1))
+            neighbours = min(3, max(count // 2, 2))  # its code says 1, the item itself: every density is then 1
         labels, centres, _, _ = dpc_knn(x, count, neighbours, with_itself=True, squared=False, sample_wide=True)
         return labels, len(centres)
 

@@ -178,5 +178,9 @@ def merged(items: Tensor, count: int, neighbours: int) -> Tensor:
 
 
 def fitting_neighbours(neighbours: int, clusters: int) -> int:
-    """C for few clusters, as Chat-UniVi lowers it."""
-    return neighbours if neighbours <= clusters else min(3, max(clusters // 2, 1))
+    """C for few clusters, as Chat-UniVi lowers it, but never to the item alone.
+
+    Its code goes down to C = 1 for up to three events. With an item its own neighbour all densities are then equal, and
+    noise of 1e-6, meant to break ties, chooses the events of every video of up to 48 frames.
+    """
+    return neighbours if neighbours <= clusters else min(3, max(clusters // 2, 2))
