@@ -61,7 +61,7 @@ def test_events_of_short_and_long_videos_equal_the_equations(frames):
     labels, centres, _, _ = reference.dpc_knn(flat, 5, SMALL.temporal_neighbours)
     expected = reference.merge(flat, labels, len(centres), torch.ones(frames, dtype=torch.float64))
     assert events.frames[0].tolist() == centres
-    assert events.clusters.labels[0].tolist() == labels
+    assert events.labels[0].tolist() == labels
     torch.testing.assert_close(events.prototypes[0].flatten(1).double(), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -211,7 +211,7 @@ def test_the_sequence_holds_cones_and_rods_in_temporal_order():
         for frame in range(start, start + videos.lengths[video]):
             if frame in cones:
                 pooled = pool_patches(videos.frames, 8, 4)[start : start + videos.lengths[video]]
-                labels = made.events.clusters.labels[video][: len(pooled)]
+                labels = made.events.labels[video][: len(pooled)]
                 own = labels[frame - start]
                 h = pooled[labels == own].mean(0)
                 expected.append(encoder.fine_projector(torch.cat([h, gated[frame]])))

@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dynfocus.extensions import find
-from dynfocus.network.distances import centred, refuse_non_finite, squared_distances, take_rows, without_autocast
+from dynfocus.network.distances import centred, on_host, refuse_non_finite, squared_distances, take_rows, without_autocast
 from dynfocus.network.smallest import smallest
 from dynfocus.network.tokens import NetworkFields
 
@@ -251,7 +251,8 @@ def kmeans(
         centroids = _means(x, labels, logits, real, centroids)
         distance = _centroid_distances(x, centroids)
         moved = distance.min(1).indices
-        if step + 1 == iterations or torch.equal(moved, labels):
+        # On a device all iterations run: asking whether an item moved waits for it, and a fixed point stays one.
+        if step + 1 == iterations or (on_host(x) and torch.equal(moved, labels)):
             break
         labels = moved
     own = distance.gather(1, labels[:, None]).squeeze(1) + norms

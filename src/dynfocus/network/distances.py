@@ -89,7 +89,9 @@ def squared_distances(x: Tensor, mask: Tensor | None = None) -> Tensor:
     if mask is not None:
         distance.masked_fill_(~(mask[:, :, None] & mask[:, None, :]), torch.inf)
     longest = (norms if mask is None else norms.masked_fill(~mask, 0.0)).amax(1)
-    if not bool((distance.amin((1, 2)) > 2.0 * ROUNDING * longest).all()):
+    # On a CPU a look at the result says whether there is anything to tie. A device would have to be waited for, so
+    # there the ties are always made: where no two items are equal they change nothing.
+    if not on_host(x) or not bool((distance.amin((1, 2)) > 2.0 * ROUNDING * longest).all()):
         refuse_non_finite(norms, mask)
         distance = tie_duplicates(distance.masked_fill_(distance <= scale.mul_(ROUNDING), 0.0))
     distance.diagonal(dim1=1, dim2=2).zero_()
@@ -113,11 +115,22 @@ def tie_duplicates(distance: Tensor) -> Tensor:
     return rows.gather(2, first[:, None, :].expand(-1, items, -1))
 
 
+def on_host(x: Tensor) -> bool:
+    """Whether values of `x` can be looked at without waiting for a device."""
+    return x.device.type == "cpu"
+
+
 def refuse_non_finite(norms: Tensor, mask: Tensor | None) -> None:
-    """Raise UserError when the squared norm (B, M) of a real item is NaN or infinite."""
+    """Raise UserError when the squared norm (B, M) of a real item is NaN or infinite.
+
+    On a device the check waits in its queue with the rest and ends the program there, without saying which item it was.
+    """
     finite = norms.isfinite()
     if mask is not None:
         finite = finite | ~mask
+    if not on_host(norms):
+        torch._assert_async(finite.all(), "clustering: NaN, infinity or values too large for fp32 in the features")
+        return
     if not bool(finite.all()):
         sample, item = (~finite).nonzero()[0].tolist()
         raise UserError(

@@ -20,7 +20,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from dynfocus.extensions import find
-from dynfocus.network.clustering import Choices, Clusters, cluster
+from dynfocus.network.clustering import Choices, cluster
 from dynfocus.network.distances import without_autocast
 from dynfocus.network.tokens import NetworkFields, selected_events
 from dynfocus.network.topk import hard_topk, perturbed_topk
@@ -32,15 +32,17 @@ SHORT = (torch.bfloat16, torch.float16)
 
 @dataclass(frozen=True)
 class Events:
-    """Event prototypes of V videos: m (V, L, P, d), the clusters of their frames, and the frame of each prototype."""
+    """Event prototypes of V videos.
+
+    prototypes (V, L, P, d): m. frames (V, L) long: the frame of each, its cluster's centre, in temporal order; 0 where
+    the prototype does not exist. exists (V, L) bool: False for the unused slots of a video of fewer than L frames.
+    labels (V, T) long: the prototype of each frame, −1 for padding.
+    """
 
     prototypes: Tensor
-    clusters: Clusters
-
-    @property
-    def frames(self) -> Tensor:
-        """Frame (V, L) of each prototype: its cluster's centre, in temporal order."""
-        return self.clusters.centres
+    frames: Tensor
+    exists: Tensor
+    labels: Tensor
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def estimate_events(pooled: Tensor, mask: Tensor | None, network: NetworkFields)
     alone = frames <= network.event_prototypes and mask is None
     with torch.no_grad():
         prototypes = flat if alone else clusters.merge(flat)
-    return Events(prototypes.view(videos, -1, patches, width), clusters)
+    prototypes = prototypes.view(videos, -1, patches, width)  # (V, L, P, d)
+    return Events(prototypes, clusters.centres, clusters.exists, clusters.labels)
 
 
 class ScoreNetwork(nn.Module):
@@ -136,7 +139,7 @@ class DynamicSelection(nn.Module):
 
     def forward(self, events: Events, lengths: tuple[int, ...]) -> Selection:
         """Selection among the prototypes of videos with `lengths` frames."""
-        exists = events.clusters.exists
+        exists = events.exists
         scores = self.score(events.prototypes, exists)
         counts = tuple(selected_events(self.network, frames)[1] for frames in lengths)
         width = max(counts)

@@ -7,10 +7,13 @@ else is *dpe_cce*.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from dynfocus.network.batch import Prompts, Rows, Videos
 from dynfocus.network.cce import (
@@ -31,7 +34,14 @@ from dynfocus.network.tokens import coarse_tokens, cone_frame_tokens, fine_token
 
 
 class FrameEncoder(nn.Module):
-    """Common part of the encoders: configuration and token counts."""
+    """Common part of the encoders: configuration and token counts.
+
+    `forward(videos, prompts, known)` makes the tokens (Σ tokens, D) of all prompts. `known` is what `without_question`
+    has made of each video before; without it, it is made on the way.
+    """
+
+    question_free = False
+    """Whether `without_question` makes anything."""
 
     def __init__(self, config: DynFocusConfig):
         super().__init__()
@@ -45,6 +55,13 @@ class FrameEncoder(nn.Module):
     def total(self, videos: Videos, prompts: Prompts) -> int:
         """Tokens of all prompts of a batch."""
         return sum(num_visual_tokens(self.config, videos.lengths[video]) for video in prompts.video)
+
+    def without_question(self, videos: Videos) -> list[Any]:
+        """What depends neither on the question nor on any weight, for each video.
+
+        Made once, it serves every question on a video, every epoch, and every model with the same clustering.
+        """
+        raise NotImplementedError(f"{type(self).__name__} makes nothing without the question; see question_free")
 
 
 class TextGuidedEncoder(FrameEncoder):
@@ -67,6 +84,37 @@ class TextGuidedEncoder(FrameEncoder):
 
 
 @dataclass(frozen=True)
+class Prototypes:
+    """What DynFocus makes of one video of T frames before any question: clusters and prototypes, which have no weights.
+
+    objects: of its T frames; prototypes (L, P, d), frames (L,) and labels (T,) as in `Events`, None without selection.
+    """
+
+    objects: Objects
+    prototypes: Tensor | None
+    frames: Tensor | None
+    labels: Tensor | None
+
+
+def joined(known: Sequence[Prototypes], device: torch.device) -> tuple[Objects, Events | None]:
+    """The prototypes of a batch of videos: objects packed, events padded to the longest."""
+
+    def packed(name: str) -> Tensor | None:
+        parts = [getattr(one.objects, name) for one in known]
+        return None if parts[0] is None else torch.cat([part.to(device) for part in parts])
+
+    def padded(name: str, fill: int) -> Tensor:
+        return pad_sequence([getattr(one, name).to(device) for one in known], True, fill)
+
+    objects = Objects(*(packed(field.name) for field in fields(Objects)))
+    if known[0].prototypes is None:
+        return objects, None
+    counts = [len(one.frames) for one in known]
+    exists = torch.tensor([[slot < count for slot in range(max(counts))] for count in counts], device=device)
+    return objects, Events(padded("prototypes", 0), padded("frames", 0), exists, padded("labels", -1))
+
+
+@dataclass(frozen=True)
 class Encoding:
     """Everything that DynFocus made of a batch: tokens (Σ tokens, D) and the parts that `explain` shows."""
 
@@ -82,6 +130,8 @@ class Encoding:
 class DynFocusEncoder(TextGuidedEncoder):
     """DPE and CCE (paper section 3) with the variants of Tables 5 and 6 and of the rod / cone ablation."""
 
+    question_free = True
+
     def __init__(self, config: DynFocusConfig):
         super().__init__(config)
         coarse = object_prototypes(config)[1]
@@ -94,19 +144,20 @@ class DynFocusEncoder(TextGuidedEncoder):
         self.fine_projector = self.projector() if cones else None
         self.coarse_projector = self.projector()
 
-    def forward(self, videos: Videos, prompts: Prompts) -> Tensor:
+    def forward(self, videos: Videos, prompts: Prompts, known: Sequence[Prototypes] | None = None) -> Tensor:
         """Tokens (Σ tokens, D) of all prompts."""
-        return self.encode(videos, prompts).tokens
+        return self.encode(videos, prompts, known).tokens
 
-    def encode(self, videos: Videos, prompts: Prompts) -> Encoding:
+    def encode(self, videos: Videos, prompts: Prompts, known: Sequence[Prototypes] | None = None) -> Encoding:
         """Tokens of all prompts with the prototypes, scores and choices behind them."""
-        rows = Rows.of(videos.lengths, prompts.video, videos.frames.device)
-        objects = object_prototypes_of(videos.frames, self.config, self.dtype)
+        device = videos.frames.device
+        rows = Rows.of(videos.lengths, prompts.video, device)
+        objects, events = self.prototypes(videos) if known is None else joined(known, device)
         gate = None if self.gate is None else self.gate(objects)
-        events = selection = fine = None
+        selection = fine = None
         cone_frames = videos.starts[:0]
         if self.selection is not None:
-            events, selection = self.select(videos)
+            selection = self.selection(events, videos.lengths)
             fine, cone_frames = self.cones(videos, events, selection, objects, gate)
         queries = self.text_encoder(videos.frames, prompts, rows)
         attention = self.context_attention(queries, objects.tokens, gate, rows)
@@ -128,11 +179,23 @@ class DynFocusEncoder(TextGuidedEncoder):
         """Tokens of one cone frame, 40 in the paper."""
         return cone_frame_tokens(self.config)
 
-    def select(self, videos: Videos) -> tuple[Events, Selection]:
-        """DPE: event prototypes of each video and which of them become cones."""
+    def prototypes(self, videos: Videos) -> tuple[Objects, Events | None]:
+        """S-DPC of all frames and T-DPC of all videos of a batch."""
+        objects = object_prototypes_of(videos.frames, self.config, self.dtype)
+        if self.selection is None:
+            return objects, None
         pooled = videos.pad(pool_patches(videos.frames, self.config.grid, self.config.pooled_grid))
-        events = estimate_events(pooled, videos.mask if videos.ragged else None, self.config)
-        return events, self.selection(events, videos.lengths)
+        return objects, estimate_events(pooled, videos.mask if videos.ragged else None, self.config)
+
+    def without_question(self, videos: Videos) -> list[Prototypes]:
+        """The prototypes of each video, made of it alone: they are the same whatever else is in the batch."""
+        made = []
+        for frames in videos.frames.split(videos.lengths):
+            alone = torch.ones(1, len(frames), dtype=torch.bool, device=frames.device)
+            objects, events = self.prototypes(Videos(frames, alone, (len(frames),)))
+            parts = (None,) * 3 if events is None else (events.prototypes[0], events.frames[0], events.labels[0])
+            made.append(Prototypes(objects, *parts))
+        return made
 
     def cones(
         self, videos: Videos, events: Events, selection: Selection, objects: Objects, gate: Tensor | None
@@ -185,7 +248,7 @@ class TwoTokenEncoder(TextGuidedEncoder):
         self.coarse_projector = nn.Linear(config.vision_width, out) if separate else self.projector()
         self.fine_projector = self.projector() if separate else None
 
-    def forward(self, videos: Videos, prompts: Prompts) -> Tensor:
+    def forward(self, videos: Videos, prompts: Prompts, known: None = None) -> Tensor:
         """Tokens (Σ tokens, D) of all prompts."""
         rows = Rows.of(videos.lengths, prompts.video, videos.frames.device)
         queries = self.text_encoder(videos.frames, prompts, rows)

@@ -8,6 +8,7 @@ published ones, as far as a frame has so many patches: DynFocus's own 16 + 22 do
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +38,7 @@ UNIVI_CHOICES = Choices(neighbours="with_itself", separation="distance", densest
 class BlindEncoder(FrameEncoder):
     """No visual tokens: what the LLM knows without looking."""
 
-    def forward(self, videos: Videos, prompts: Prompts) -> Tensor:
+    def forward(self, videos: Videos, prompts: Prompts, known: None = None) -> Tensor:
         """An empty (0, D)."""
         return videos.frames.new_zeros(0, self.config.text_config.hidden_size)
 
@@ -62,7 +63,7 @@ class StarMemoryEncoder(FrameEncoder):
         self.abstract_key = nn.Linear(config.vision_width, STAR_HIDDEN, bias=False)
         self.fine_projector = self.projector()
 
-    def forward(self, videos: Videos, prompts: Prompts) -> Tensor:
+    def forward(self, videos: Videos, prompts: Prompts, known: None = None) -> Tensor:
         """Tokens (Σ tokens, D) of all prompts: abstract, temporal, retrieved, spatial memory of each video."""
         dtype = self.fine_projector[0].weight.dtype
         parts: list[Tensor] = []
@@ -130,20 +131,23 @@ class UniviEncoder(FrameEncoder):
         three frames, one event: 3 · 64 → 64, 3 · 32 → 32 and 3 · 16 → 16 tokens, 112 in all
     """
 
+    question_free = True
+
     def __init__(self, config: DynFocusConfig):
         super().__init__(config)
         self.fine_projector = self.projector()
 
-    def forward(self, videos: Videos, prompts: Prompts) -> Tensor:
+    @torch.no_grad()
+    def without_question(self, videos: Videos) -> list[Tensor]:
+        """The tokens (E · 112, d) of each video, before the projector: all but that is without weights."""
+        levels = self.frame_levels(videos.frames.float())
+        parts = (part.split(videos.lengths) for part in (videos.frames, *levels))
+        return [self.video_tokens(frames, grains) for frames, *grains in zip(*parts, strict=True)]
+
+    def forward(self, videos: Videos, prompts: Prompts, known: Sequence[Tensor] | None = None) -> Tensor:
         """Tokens (Σ tokens, D) of all prompts: each event's grains from fine to coarse, events in temporal order."""
-        with torch.no_grad():
-            levels = self.frame_levels(videos.frames.float())
-            tokens = torch.cat(
-                [
-                    self.video_tokens(frames, grains)
-                    for frames, *grains in zip(*(part.split(videos.lengths) for part in (videos.frames, *levels)))
-                ]
-            )
+        made = self.without_question(videos) if known is None else known
+        tokens = torch.cat([one.to(videos.frames.device) for one in made])
         counts = tuple(num_visual_tokens(self.config, frames) for frames in videos.lengths)
         return per_prompt(self.fine_projector(tokens.to(self.fine_projector[0].weight.dtype)), counts, prompts.video)
 

@@ -127,6 +127,7 @@ def load_model(job: Job) -> tuple[Any, Any]:
         model, processor = build_model(job.config, job.init)
         model = model.to(job.dtype)
     model.set_trainable(set(job.settings.trainable))
+    model.remember()
     if job.settings.gradient_checkpointing:
         # Newer transformers call it activation checkpointing.
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
