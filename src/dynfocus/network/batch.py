@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -81,8 +82,7 @@ class Videos:
     @property
     def starts(self) -> Tensor:
         """First packed frame (V,) of each video."""
-        lengths = torch.tensor(self.lengths)
-        return (lengths.cumsum(0) - lengths).to(self.frames.device)
+        return torch.tensor([0, *accumulate(self.lengths)][:-1], device=self.frames.device)
 
 
 @dataclass(frozen=True)
@@ -116,26 +116,25 @@ class Rows:
     @classmethod
     def of(cls, lengths: tuple[int, ...], prompt_video: tuple[int, ...], device: torch.device) -> Rows:
         """Rows of prompts that read the videos `prompt_video` (Q,) of `lengths` frames; each video needs a prompt."""
-        video = torch.tensor(prompt_video, dtype=torch.long)
-        of_video = torch.bincount(video, minlength=len(lengths))
-        if (of_video == 0).any():
-            raise UserError(f"video {int(of_video.argmin())} of the batch is read by no prompt; check prompt_video")
-        frames_of = torch.tensor(lengths)
-        first = frames_of.cumsum(0) - frames_of
-        per_prompt = frames_of[video]
-        prompt = torch.arange(len(prompt_video)).repeat_interleave(per_prompt)
-        start = per_prompt.cumsum(0) - per_prompt
-        frame = first[video[prompt]] + torch.arange(prompt.shape[0]) - start[prompt]
-        grouped = video.argsort(stable=True)
-        place = torch.empty_like(video)
-        place[grouped] = torch.arange(len(video)) - (of_video.cumsum(0) - of_video)[video[grouped]]
-        per_frame = int(of_video.max())
-        slot = frame * per_frame + place[prompt]
-        by_frame = slot.argsort()
-        by_prompt = torch.empty_like(by_frame).scatter_(0, by_frame, torch.arange(prompt.shape[0]))
-        columns = (frame[by_frame], prompt[by_frame], slot[by_frame], by_prompt)
-        bounds = [0, *of_video.repeat_interleave(frames_of).cumsum(0).tolist()]
-        return cls(*(column.to(device) for column in columns), sum(lengths), per_frame, tuple(bounds))
+        prompts_of: list[list[int]] = [[] for _ in lengths]
+        for prompt, video in enumerate(prompt_video):
+            prompts_of[video].append(prompt)
+        if [] in prompts_of:
+            raise UserError(f"video {prompts_of.index([])} of the batch is read by no prompt; check prompt_video")
+        per_frame = max(map(len, prompts_of))
+        rows: list[tuple[int, int, int]] = []  # frame, prompt, slot
+        first = [0]
+        rows_of: list[list[int]] = [[] for _ in prompt_video]
+        for video, length in enumerate(lengths):
+            for _ in range(length):
+                frame = len(first) - 1
+                for place, prompt in enumerate(prompts_of[video]):
+                    rows_of[prompt].append(len(rows))
+                    rows.append((frame, prompt, frame * per_frame + place))
+                first.append(len(rows))
+        by_prompt = [row for own in rows_of for row in own]
+        columns = (torch.tensor(column, device=device) for column in (*zip(*rows, strict=True), by_prompt))
+        return cls(*columns, sum(lengths), per_frame, tuple(first))
 
     def __len__(self) -> int:
         return self.frame.shape[0]

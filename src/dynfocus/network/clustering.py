@@ -20,6 +20,7 @@ package and finds those of others.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,6 +66,8 @@ class Choices:
 
 
 DEFAULT_CHOICES = Choices()
+Clustering = Callable[[Tensor, int, int, Tensor | None, Choices], "Clusters"]
+_FOUND: dict[str, Clustering] = {}
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,14 @@ def cluster(
         return identity_clusters(x, clusters, mask)
     # Under autocast the distances would be computed in half precision, and near frames would all be equally near.
     with without_autocast(x):
-        return find("clustering", method)(x, clusters, neighbours, mask, choices)
+        return clustering_of(method)(x, clusters, neighbours, mask, choices)
+
+
+def clustering_of(method: str) -> Clustering:
+    """The clustering of a name. Found once: torch.compile follows a look-up in a dictionary, and no import."""
+    if method not in _FOUND:
+        _FOUND[method] = find("clustering", method)
+    return _FOUND[method]
 
 
 def density_peaks(x: Tensor, clusters: int, neighbours: int, mask: Tensor | None, choices: Choices) -> Clusters:

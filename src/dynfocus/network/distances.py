@@ -116,8 +116,8 @@ def tie_duplicates(distance: Tensor) -> Tensor:
 
 
 def on_host(x: Tensor) -> bool:
-    """Whether values of `x` can be looked at without waiting for a device."""
-    return x.device.type == "cpu"
+    """Whether values of `x` can be looked at now: without waiting for a device or breaking a graph in the making."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def refuse_non_finite(norms: Tensor, mask: Tensor | None) -> None:

@@ -27,6 +27,7 @@ from dynfocus.network.cce import (
     object_prototypes_of,
     read_objects,
 )
+from dynfocus.network.clustering import clustering_of
 from dynfocus.network.configuration import DynFocusConfig
 from dynfocus.network.dpe import DynamicSelection, Events, Selection, estimate_events, pool_patches
 from dynfocus.network.text_encoder import TextEncoder
@@ -46,6 +47,7 @@ class FrameEncoder(nn.Module):
     def __init__(self, config: DynFocusConfig):
         super().__init__()
         self.config = config
+        clustering_of(config.clustering)  # an unknown one is refused here, not in the first batch
 
     def projector(self) -> Projector:
         """A new MLP from d to the LLM's width."""
@@ -223,10 +225,9 @@ class DynFocusEncoder(TextGuidedEncoder):
 
 def cone_slots(counts: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
     """Video and slot (C,) of every cone of a batch whose videos have `counts` cones."""
-    per_video = torch.tensor(counts)
-    video = torch.arange(len(counts)).repeat_interleave(per_video)
-    slot = torch.arange(video.shape[0]) - (per_video.cumsum(0) - per_video)[video]
-    return video.to(device), slot.to(device)
+    cones = [(video, slot) for video, count in enumerate(counts) for slot in range(count)]
+    video, slot = torch.tensor(cones, device=device).unbind(1)
+    return video, slot
 
 
 def mix(indicator: Tensor, values: Tensor) -> Tensor:
