@@ -94,4 +94,3 @@ def visual_tokens(encoder: torch.nn.Module, frames: Tensor, queries: Tensor) -> 
             tokens.append(encoder.fine_projector(torch.cat([prototype_of[t], objects])))
         tokens.append(encoder.coarse_projector(torch.stack([context, objects.mean(0)])))
     return torch.cat(tokens)
-

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from toy import PATCHES, WIDTH, toy_model
 from torch import nn
+from toy import PATCHES, WIDTH, toy_model
 
 from dynfocus.config.schema import Network
 from dynfocus.network import reference

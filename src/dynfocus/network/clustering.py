@@ -11,7 +11,7 @@ own cluster (T ≤ L).
     D to the nearest other           1      1      1     49      smallest energy first: 0, 1, 2 (ties by index), 3
     ρ = exp(−energy)                .37    .37    .37     0
     δ, nearest of higher density    81      1      1     49      frame 0 is the densest: its δ is the farthest distance
-    ρ·δ                            29.8    .37    .37     0      centres 0 and 1: an outlier has no density, is no centre
+    ρ·δ                            29.8    .37    .37     0      centres 0 and 1: an outlier has no density
     labels                           0      1      1      1
 
 A clustering is a function (x, clusters, neighbours, mask, choices) → Clusters; `dynfocus.extensions` lists those of the
@@ -29,7 +29,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dynfocus.extensions import find
-from dynfocus.network.distances import centred, on_host, refuse_non_finite, squared_distances, take_rows, without_autocast
+from dynfocus.network.distances import (
+    centred,
+    on_host,
+    refuse_non_finite,
+    squared_distances,
+    take_rows,
+    without_autocast,
+)
 from dynfocus.network.smallest import smallest
 from dynfocus.network.tokens import NetworkFields
 

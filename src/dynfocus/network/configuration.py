@@ -16,7 +16,8 @@ class DynFocusConfig(PreTrainedConfig):
 
     text_config: configuration of any causal LM; qformer_config: `InstructBlipQFormerConfig`;
     num_query_tokens: query tokens of the Q-Former (32); vision_width: d (1408); vision_config: None, or the open_clip
-    vision tower inside the model as {"model": open_clip's model configuration, "layer": block}; image_token_id: the
+    vision tower inside the model as {"model": open_clip's model configuration, "layer": block, "mean", "std": of the
+    pixels it was trained with}; image_token_id: the
     `<image>` token of the LLM's tokenizer; network fields: as in `dynfocus.config.schema.Network`, with its defaults.
     Raises UserError for a network field that the schema refuses.
     """

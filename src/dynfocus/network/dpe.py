@@ -25,7 +25,6 @@ from dynfocus.network.distances import without_autocast
 from dynfocus.network.tokens import NetworkFields, selected_events
 from dynfocus.network.topk import hard_topk, perturbed_topk
 
-
 SHORT = (torch.bfloat16, torch.float16)
 """Types whose rounding makes scores tie."""
 

@@ -160,7 +160,7 @@ class UniviEncoder(FrameEncoder):
         return levels
 
     def video_tokens(self, frames: Tensor, levels: list[Tensor]) -> Tensor:
-        """Tokens (E · 112, d) of one video: its frames (T, N, d) and their levels (T, 64, d), (T, 32, d), (T, 16, d)."""
+        """Tokens (E · 112, d) of one video from its frames (T, N, d) and their three levels (T, 64 … 16, d)."""
         events = univi_events(self.config, frames.shape[0])
         means = frames.float().mean(1)[None]  # (1, T, d)
         neighbours = fitting_neighbours(UNIVI_NEIGHBOURS[0], events)
