@@ -291,6 +291,21 @@ def test_a_video_gives_the_same_tokens_alone_and_in_a_batch(network):
         torch.testing.assert_close(connector(videos_of(video), alone), together[i], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("encoder", ["dynfocus", "two_token", "llama_vid"])
+def test_the_content_token_may_lead(encoder):
+    """The two tokens of every frame change places and nothing else does."""
+    videos, prompts = videos_of(torch.randn(5, PATCHES, WIDTH)), prompts_of((0,))
+    made = []
+    for order in ("context_first", "content_first"):
+        torch.manual_seed(0)
+        connector = toy_model(encoder=encoder, rod_order=order, selection_ratio=0.2).connector
+        made.append(connector(videos, prompts))
+    where = [token for token in range(len(made[0])) if not torch.equal(made[0][token], made[1][token])]
+    assert len(where) == 10
+    for first, second in zip(where[::2], where[1::2], strict=True):
+        assert torch.equal(made[0][[first, second]], made[1][[second, first]])
+
+
 def test_selected_frames_are_distinct_in_training():
     encoder = DynFocusEncoder(toy_config()).train()
     made = encoder.encode(videos_of(torch.randn(20, PATCHES, WIDTH)), prompts_of((0,)))
