@@ -63,7 +63,9 @@ def test_dpc_knn_equals_the_equations(case):
         torch.testing.assert_close(made.importance[0].double(), rho * delta, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("case", ["random", "blobs", "duplicates", "all equal", "large common offset", "close together"])
+@pytest.mark.parametrize(
+    "case", ["random", "blobs", "duplicates", "all equal", "large common offset", "close together"]
+)
 @pytest.mark.parametrize("neighbours", ["others", "with_itself"])
 @pytest.mark.parametrize("separation", ["squared", "distance"])
 @pytest.mark.parametrize("densest", ["own", "sample"])

@@ -1,4 +1,4 @@
-"""Selection rules and clusterings from a file, from an installed package, and from this one; what is unknown is named."""
+"""Selection rules and clusterings from a file, from an installed package, and from this one."""
 
 import re
 from importlib.metadata import EntryPoint
@@ -49,7 +49,8 @@ def test_the_documented_rule_is_short_and_decides_the_cones(rules):
     frames = torch.randn(12, 64, 48) * 0.1
     frames[7] += 3
     story = model.explain(frames, torch.ones(4, dtype=torch.long))
-    assert story.cones[7] and story.scores.max() == 1
+    assert story.scores.argmax() == story.prototype_of_frame[7] and story.scores.max() == 1
+    assert torch.equal(story.scores.topk(5).indices.sort().values, story.chosen)
     assert not [name for name, _ in model.named_parameters() if "selection" in name]
 
 

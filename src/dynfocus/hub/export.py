@@ -151,8 +151,8 @@ def model_card(config: Config, run: str, records: Sequence[dict[str, Any]]) -> s
         "",
         *(
             [
-                "Trained on generated films of simple shapes: it knows nothing of the real world, and its scores are of "
-                "that world alone.",
+                "Trained on generated films of simple shapes: it knows nothing of the real world, and its scores are "
+                "of that world alone.",
                 "",
             ]
             if config.datasets == "world"

@@ -200,8 +200,9 @@ class Collator:
     """Samples to one padded batch of the network's forward inputs (right padding).
 
     Keys: `input_ids`, `attention_mask`, `labels` (B, S); `video_features` (V, Tmax, N, d), `video_mask` (V, Tmax),
-    `video_names` (V names); `prompt_input_ids`, `prompt_attention_mask` (Q, W), `prompt_video` (Q,). A medium that several samples of the batch
-    share is stacked once. Without visual tokens (text alone, the blind model) the visual keys are left out.
+    `video_names` (V names); `prompt_input_ids`, `prompt_attention_mask` (Q, W), `prompt_video` (Q,). A medium that
+    several samples of the batch share is stacked once. Without visual tokens (text alone, the blind model) the visual
+    keys are left out.
     """
 
     processor: Any
