@@ -26,6 +26,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import torch
+import usual_kernels
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -146,14 +147,14 @@ def clustering_cases(features: Tensor, network: Network) -> list[Case]:
 
     def reference_objects() -> list[Tensor]:
         sizes = (network.fine_prototypes, network.coarse_prototypes, neighbours)
-        return [reference.usual_object_prototypes(frame, *sizes) for frame in features]
+        return [usual_kernels.object_prototypes(frame, *sizes) for frame in features]
 
     cases = [
         Case(
             "T-DPC",
             frames,
             lambda: estimate_events(pooled[None], None, network),
-            lambda: reference.usual_events(flat, network.event_prototypes, network.temporal_neighbours),
+            lambda: usual_kernels.events(flat, network.event_prototypes, network.temporal_neighbours),
             2 * frames**2 * channels,
             flat.nbytes,
         ),
@@ -175,7 +176,7 @@ def clustering_cases(features: Tensor, network: Network) -> list[Case]:
                 "weighted K-means, K = 80",
                 frames,
                 lambda: kmeans(flat[None], clusters, weights[None].log()),
-                (lambda: reference.usual_kmeans(flat, clusters, weights, 20)) if fits else None,
+                (lambda: usual_kernels.kmeans(flat, clusters, weights, 20)) if fits else None,
                 4 * frames * clusters * channels,
                 flat.nbytes,
             )
@@ -289,7 +290,7 @@ def whole_cases(features: Tensor, matmul: float) -> list[Case]:
         return encoder(videos, prompts)
 
     def plain() -> Tensor:
-        return reference.usual_visual_tokens(encoder, features, queries)
+        return usual_kernels.visual_tokens(encoder, features, queries)
 
     cases = [
         Case(

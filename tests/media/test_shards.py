@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from dynfocus.backbones import clip
 from dynfocus.features.extract import TOGETHER, encode, gathered
 from dynfocus.features.store import FRAMES, MESSAGE, UNREADABLE, ShardWriter
 
@@ -98,6 +99,9 @@ class Counting(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(1))
         self.passes = []
+
+    def normalise(self, frames):
+        return clip.normalize(frames)
 
     def videos(self, pixels):
         self.passes.append(pixels.shape[1])

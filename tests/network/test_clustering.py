@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dynfocus.errors import UserError
 from dynfocus.network import reference
-from dynfocus.network.clustering import LONG_ROWS, cluster, kmeans, weighted_sums
+from dynfocus.network.clustering import LONG_ROWS, Choices, cluster, kmeans, weighted_sums
 from dynfocus.network.distances import (
     SYMMETRIC_FROM,
     centred,
@@ -61,6 +61,40 @@ def test_dpc_knn_equals_the_equations(case):
     assert made.labels[0].tolist() == labels
     if len(x) > 5:
         torch.testing.assert_close(made.importance[0].double(), rho * delta, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "case", ["random", "blobs", "duplicates", "all equal", "large common offset", "close together"]
+)
+@pytest.mark.parametrize("neighbours", ["others", "with_itself"])
+@pytest.mark.parametrize("separation", ["squared", "distance"])
+@pytest.mark.parametrize("densest", ["own", "sample"])
+def test_every_choice_that_the_paper_leaves_open_equals_the_equations(case, neighbours, separation, densest):
+    x = ADVERSARIAL[case]()
+    made = cluster(x[None], 5, "dpc_knn", 4, choices=Choices(neighbours, separation, densest))
+    open_choices = (neighbours == "with_itself", separation == "squared", densest == "sample")
+    labels, centres, rho, delta = reference.dpc_knn(x.double(), 5, 4, *open_choices)
+    assert made.centres[0].tolist() == centres
+    assert made.labels[0].tolist() == labels
+    torch.testing.assert_close(made.importance[0].double(), rho * delta, rtol=1e-5, atol=1e-5)
+
+
+def test_the_worked_example_of_four_frames():
+    """That at the top of the module."""
+    x = torch.tensor([0.0, 1.0, 2.0, 9.0])[None, :, None]
+    made = cluster(x, 2, "dpc_knn", 1)
+    assert (made.labels[0].tolist(), made.centres[0].tolist()) == ([0, 1, 1, 1], [0, 1])
+    torch.testing.assert_close(made.importance[0], torch.tensor([29.8, 0.368, 0.368, 0.0]), rtol=1e-2, atol=1e-6)
+
+
+@pytest.mark.parametrize("weights", ["density", "exp_density", "equal"])
+def test_weights_of_weighted_kmeans(weights):
+    x = blobs(40, 24)
+    made = cluster(x[None], 6, "weighted_kmeans", 5, choices=Choices(kmeans_weights=weights))
+    _, _, rho, delta = reference.dpc_knn(x.double(), 6, 5)
+    of_items = {"density": rho, "exp_density": torch.exp(rho * delta), "equal": torch.ones_like(rho)}[weights]
+    labels, centres = reference.kmeans(x.double(), 6, of_items, 20)
+    assert (made.labels[0].tolist(), made.centres[0].tolist()) == (labels, centres)
 
 
 @pytest.mark.parametrize("weights", ["mean", "exp_density"])

@@ -61,7 +61,7 @@ def test_events_of_short_and_long_videos_equal_the_equations(frames):
     labels, centres, _, _ = reference.dpc_knn(flat, 5, SMALL.temporal_neighbours)
     expected = reference.merge(flat, labels, len(centres), torch.ones(frames, dtype=torch.float64))
     assert events.frames[0].tolist() == centres
-    assert events.clusters.labels[0].tolist() == labels
+    assert events.labels[0].tolist() == labels
     torch.testing.assert_close(events.prototypes[0].flatten(1).double(), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -81,14 +81,14 @@ def test_a_permutation_of_the_frames_permutes_their_object_prototypes():
 
 
 @pytest.mark.parametrize("frames", [1, 6, 7, 20])
-def test_all_visual_tokens_equal_the_reference_of_the_benchmark(frames):
+def test_all_visual_tokens_equal_the_paper_in_plain_lines(frames):
     encoder = toy_model().connector
     video = torch.randn(frames, PATCHES, WIDTH)
     videos, prompts = videos_of(video), prompts_of((0,))
     with torch.no_grad():
         rows = Rows.of(videos.lengths, prompts.video, video.device)
         queries = encoder.text_encoder(videos.frames, prompts, rows)
-        expected = reference.usual_visual_tokens(encoder, video, queries)
+        expected = reference.visual_tokens(encoder, video, queries)
         torch.testing.assert_close(encoder(videos, prompts), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -211,7 +211,7 @@ def test_the_sequence_holds_cones_and_rods_in_temporal_order():
         for frame in range(start, start + videos.lengths[video]):
             if frame in cones:
                 pooled = pool_patches(videos.frames, 8, 4)[start : start + videos.lengths[video]]
-                labels = made.events.clusters.labels[video][: len(pooled)]
+                labels = made.events.labels[video][: len(pooled)]
                 own = labels[frame - start]
                 h = pooled[labels == own].mean(0)
                 expected.append(encoder.fine_projector(torch.cat([h, gated[frame]])))
@@ -289,6 +289,21 @@ def test_a_video_gives_the_same_tokens_alone_and_in_a_batch(network):
     for i, video in enumerate(samples):
         alone = Prompts(prompts.input_ids[i : i + 1], prompts.attention_mask[i : i + 1], (0,))
         torch.testing.assert_close(connector(videos_of(video), alone), together[i], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("encoder", ["dynfocus", "two_token", "llama_vid"])
+def test_the_content_token_may_lead(encoder):
+    """The two tokens of every frame change places and nothing else does."""
+    videos, prompts = videos_of(torch.randn(5, PATCHES, WIDTH)), prompts_of((0,))
+    made = []
+    for order in ("context_first", "content_first"):
+        torch.manual_seed(0)
+        connector = toy_model(encoder=encoder, rod_order=order, selection_ratio=0.2).connector
+        made.append(connector(videos, prompts))
+    where = [token for token in range(len(made[0])) if not torch.equal(made[0][token], made[1][token])]
+    assert len(where) == 10
+    for first, second in zip(where[::2], where[1::2], strict=True):
+        assert torch.equal(made[0][[first, second]], made[1][[second, first]])
 
 
 def test_selected_frames_are_distinct_in_training():

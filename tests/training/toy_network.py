@@ -102,6 +102,9 @@ class ToyNetwork(LlamaForCausalLM):
         found = {part: [name for name in names if name.startswith(start)] for part, start in groups.items()}
         return found | {"llm": [name for name in names if not name.startswith(tuple(groups.values()))]}
 
+    def remember(self):
+        """Nothing to keep."""
+
     def set_trainable(self, parts):
         for part, names in self.parts().items():
             for name in names:
@@ -116,6 +119,7 @@ class ToyNetwork(LlamaForCausalLM):
         prompt_input_ids=None,
         prompt_attention_mask=None,
         prompt_video=None,
+        video_names=None,
         logits_to_keep=0,
     ):
         embeddings = self.model.embed_tokens(input_ids)

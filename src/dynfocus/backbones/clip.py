@@ -65,7 +65,7 @@ def model_config(name: str) -> dict:
 
 def build(settings: dict) -> CLIP | CustomTextCLIP:
     """A model with random weights from an open_clip configuration."""
-    settings = {key: value for key, value in settings.items() if key != "custom_text"}
+    settings = {key: value for key, value in settings.items() if key not in ("custom_text", "preprocess_cfg")}
     custom = "hf_model_name" in settings["text_cfg"] or "timm_model_name" in settings["vision_cfg"]
     return (CustomTextCLIP if custom else CLIP)(**settings)
 
@@ -92,10 +92,16 @@ def load(folder: Path) -> CLIP | CustomTextCLIP | VisualOnly:
     settings = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     weights = load_file(folder / WEIGHTS_FILE)
     if all(name.startswith("visual.") for name in weights):
-        return visual_only(settings, weights).eval()
+        return with_pixels_of(visual_only(settings, weights), settings).eval()
     model = build(settings)
     model.load_state_dict(weights)
-    return model.eval()
+    return with_pixels_of(model, settings).eval()
+
+
+def with_pixels_of(model: nn.Module, settings: dict) -> nn.Module:
+    """The model, whose visual encoder knows the mean and deviation of the pixels that it was trained with."""
+    model.visual.preprocess_cfg = settings.get("preprocess_cfg", {})
+    return model
 
 
 def visual_only(settings: dict, weights: dict[str, torch.Tensor]) -> VisualOnly:
@@ -135,7 +141,9 @@ def fetch(settings: ClipBackbone, out: Path) -> None:
         raise UserError(
             f"backbones.clip: cannot load {settings.model} {settings.weights}: {str(error).splitlines()[0]}"
         ) from error
-    save(model, model_config(settings.model), out)
+    noted = getattr(model.visual, "preprocess_cfg", {})
+    pixels = {name: list(noted[name]) for name in ("mean", "std") if name in noted}
+    save(model, model_config(settings.model) | {"preprocess_cfg": pixels}, out)
 
 
 def normalize(images: np.ndarray | torch.Tensor) -> torch.Tensor:

@@ -187,7 +187,7 @@ def still_features(config: Config, films: list, clip_dir: Path) -> torch.Tensor:
     """Patch features (films, N, d) of one still of each film."""
     tower = load_vision_tower(clip.load(clip_dir).visual, config.backbones.clip.layer)
     frames = np.stack([show_frame(film, config.video.image_size) for film in films])
-    return torch.cat([tower(clip.normalize(part)) for part in np.array_split(frames, -(-len(frames) // 64))])
+    return torch.cat([tower(tower.normalise(part)) for part in np.array_split(frames, -(-len(frames) // 64))])
 
 
 def make_tokenizer(questions: list[QA], vocab_size: int) -> PreTrainedTokenizerFast:

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from dynfocus.backbones import clip
 from dynfocus.config.schema import Video
 from dynfocus.features.decode import sample
 from dynfocus.features.extract import fit
@@ -40,14 +39,14 @@ class Film:
 def open_film(
     path: Path, sampling: Video, see: Callable[[torch.Tensor], torch.Tensor], name: str | None = None
 ) -> Film:
-    """Decode and encode a video; `see` turns normalised pixels (1, T, 3, S, S) into features (1, T, N, d).
+    """Decode and encode a video; `see` turns pixels (T, S, S, 3) uint8 into features (T, N, d).
 
     Frames are sampled and fitted as in feature extraction. Raises UserError for a file that is no readable video.
     """
     sampled = sample(path, sampling, lambda frame: (fit(Image.fromarray(frame), sampling.image_size), thumbnail(frame)))
     pixels, thumbnails = zip(*sampled.frames, strict=True)
     with torch.inference_mode():
-        features = see(clip.normalize(np.stack(pixels))[None])[0].cpu()
+        features = see(torch.from_numpy(np.stack(pixels))).cpu()
     return Film(name or path.name, sampled.seconds, features, thumbnails)
 
 

@@ -80,7 +80,10 @@ class ChatModel:
 
     def open(self, path: Path, name: str | None = None) -> Film:
         """A video, decoded and seen once for all questions. Raises UserError for what is no readable video."""
-        return open_film(path, self._video, lambda pixels: self._tower.videos(pixels.to(self._device)), name)
+        return open_film(path, self._video, self._see, name)
+
+    def _see(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self._tower.videos(self._tower.normalise(pixels.to(self._device))[None])[0]
 
     @torch.inference_mode()
     def ask(self, film: Film, history: Sequence[Exchange], question: str) -> Turn:

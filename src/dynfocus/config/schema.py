@@ -9,6 +9,7 @@ validates as `Config`; a run of `config/experiments.yaml` is a difference on its
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -22,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from dynfocus import extensions
 from dynfocus.config.names import BENCHMARKS, TRAINING_SETS, unknown
 from dynfocus.errors import one_line
 
@@ -74,6 +76,8 @@ Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Seeds = Annotated[list[Seed], Once]
 ZeroStage = Annotated[Literal[0, 1, 2], BeforeValidator(numeral)]
 RodTokens = Annotated[Literal[0, 2], BeforeValidator(numeral)]
+Clustering = Annotated[str, AfterValidator(partial(extensions.check, "clustering"))]
+Selection = Annotated[str, AfterValidator(partial(extensions.check, "selection"))]
 
 
 def training_set_name(name: str) -> str:
@@ -233,8 +237,23 @@ class Network(Section):
     coarse_prototypes: CountOrZero = Field(6, description="Coarse object prototypes per frame; 0: one grain.")
     fine_neighbours: Count = Field(8, description="C of S-DPC on the fine level.")
     coarse_neighbours: Count = Field(3, description="C of S-DPC on the coarse level.")
-    clustering: Literal["dpc_knn", "kmeans", "weighted_kmeans"] = Field(
-        "dpc_knn", description="Clustering in time and in space (Table 5)."
+    clustering: Clustering = Field(
+        "dpc_knn",
+        description="Clustering in time and in space (Table 5): `dpc_knn`, `kmeans`, `weighted_kmeans`, or one from "
+        "outside (docs/new_variant.md).",
+    )
+    density_neighbours: Literal["others", "with_itself"] = Field(
+        "others",
+        description="The C neighbours of the k-NN density: the others, or with the item itself as in released code.",
+    )
+    density_separation: Literal["squared", "distance"] = Field(
+        "squared", description="δ of DPC-KNN: in squared distances, as D is, or in distances as in released code."
+    )
+    densest_separation: Literal["own", "sample"] = Field(
+        "own", description="δ of the densest item: its own farthest distance, or the sample's as in released code."
+    )
+    kmeans_weights: Literal["density", "exp_density", "equal"] = Field(
+        "density", description="Weights of weighted K-means, which the paper does not name: ρ, exp(ρδ), or equal."
     )
     merge_weights: Literal["exp_density", "mean"] = Field(
         "exp_density", description="Weights of the members of an object prototype: exp(ρδ) as in B.3, or equal."
@@ -251,6 +270,13 @@ class Network(Section):
         "`dropped` 0 (rod / cone ablation).",
     )
     rod_tokens: RodTokens = Field(2, description="J, tokens of a rod frame (rod / cone ablation).")
+    rod_order: Literal["context_first", "content_first"] = Field(
+        "context_first", description="Which of a frame's two F_coarse tokens leads; the released code: the content."
+    )
+    selection: Selection = Field(
+        "learned",
+        description="Scores of the event prototypes: the network U, or a rule from outside (docs/new_variant.md).",
+    )
     perturbations: Count = Field(500, description="n, Gaussian draws of the perturbed Top-K.")
     sigma: float = Field(0.1, gt=0, description="Standard deviation of the perturbed Top-K, on scores in [0, 1].")
     topk_gradient: Literal["full", "diagonal"] = Field(
@@ -269,6 +295,10 @@ WEIGHTLESS = (
     "fine_neighbours",
     "coarse_neighbours",
     "clustering",
+    "density_neighbours",
+    "density_separation",
+    "densest_separation",
+    "kmeans_weights",
     "merge_weights",
 )
 """Settings of `network` that no weight depends on: a trained model may answer with others."""

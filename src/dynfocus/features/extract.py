@@ -32,7 +32,7 @@ from dynfocus.errors import MediumError, UserError
 from dynfocus.features.decode import sample
 from dynfocus.features.media import find, open_image
 from dynfocus.features.store import ShardWriter
-from dynfocus.network.vision import VisionTower, load_vision_tower
+from dynfocus.network.vision import CLIP_MEAN, VisionTower, load_vision_tower
 
 DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
 TOGETHER = {"cpu": 1, "cuda": 128}
@@ -65,7 +65,8 @@ def extract(
     tower = tower.to(device, compute_type(config))
     with closing(writer), Progress(refresh_per_second=1) as progress:
         task = progress.add_task(f"features of {name}", total=len(media))
-        readable = _noting_faults(name, writer, read_media(data, left, config.video, config.hardware.threads))
+        decoded = read_media(data, left, config.video, config.hardware.threads, tower.mean)
+        readable = _noting_faults(name, writer, decoded)
         for group in gathered(readable, TOGETHER[device.type]):
             for (medium, _, indices), seen in zip(group, encode(tower, group, device), strict=True):
                 writer.add(medium, seen.to("cpu", DTYPES[config.feature_precision]), torch.from_numpy(indices))
@@ -91,7 +92,7 @@ def encode(tower: VisionTower, group: list[Decoded], device: torch.device) -> It
     if device.type == "cuda":
         pixels = pixels.pin_memory().to(device, non_blocking=True)
     weight = next(tower.parameters())
-    seen = tower.videos(clip.normalize(pixels).to(weight.dtype)[None])[0]
+    seen = tower.videos(tower.normalise(pixels).to(weight.dtype)[None])[0]
     return iter(seen.split([len(frames) for _, frames, _ in group]))
 
 
@@ -122,21 +123,21 @@ def _noting_faults(
 
 
 def read_media(
-    data: Path, media: list[str], video: Video, threads: int = 1
+    data: Path, media: list[str], video: Video, threads: int = 1, mean: Sequence[float] = CLIP_MEAN
 ) -> Iterator[tuple[str, Decoded | MediumError]]:
     """Each medium with its frames or with what is wrong with it, in order, decoded ahead by `threads` threads."""
     waiting: deque[tuple[str, Future[Decoded]]] = deque()
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for medium in media:
-            waiting.append((medium, pool.submit(_decoded, data, medium, video)))
+            waiting.append((medium, pool.submit(_decoded, data, medium, video, mean)))
             if len(waiting) > READ_AHEAD * max(1, threads):
                 yield _result(*waiting.popleft())
         while waiting:
             yield _result(*waiting.popleft())
 
 
-def _decoded(data: Path, medium: str, video: Video) -> Decoded:
-    return medium, *read_medium(data, medium, video)
+def _decoded(data: Path, medium: str, video: Video, mean: Sequence[float]) -> Decoded:
+    return medium, *read_medium(data, medium, video, mean)
 
 
 def _result(medium: str, future: Future[Decoded]) -> tuple[str, Decoded | MediumError]:
@@ -146,19 +147,21 @@ def _result(medium: str, future: Future[Decoded]) -> tuple[str, Decoded | Medium
         return medium, error
 
 
-def read_medium(data: Path, medium: str, video: Video) -> tuple[np.ndarray, np.ndarray]:
-    """Frames (T, S, S, 3) uint8 of a video, or (1, S, S, 3) of an image, and their indices."""
+def read_medium(
+    data: Path, medium: str, video: Video, mean: Sequence[float] = CLIP_MEAN
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frames (T, S, S, 3) uint8 of a video, or (1, S, S, 3) of an image padded with `mean`, and their indices."""
     path = find(data, medium)
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return fit(pad(open_image(path)), video.image_size)[None], np.zeros(1, dtype=np.int64)
+        return fit(pad(open_image(path), mean), video.image_size)[None], np.zeros(1, dtype=np.int64)
     sampled = sample(path, video, lambda frame: fit(Image.fromarray(frame), video.image_size))
     return np.stack(sampled.frames), sampled.indices
 
 
-def pad(image: Image.Image) -> Image.Image:
-    """An image made square with CLIP's mean colour; videos are not padded."""
+def pad(image: Image.Image, mean: Sequence[float] = CLIP_MEAN) -> Image.Image:
+    """An image made square with the encoder's mean colour; videos are not padded."""
     side = max(image.size)
-    square = Image.new("RGB", (side, side), tuple(round(255 * value) for value in clip.MEAN.flatten().tolist()))
+    square = Image.new("RGB", (side, side), tuple(round(255 * value) for value in mean))
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
     return square
 

@@ -2,11 +2,22 @@
 
 V videos of T_v frames give F = Σ T_v packed frames. Q prompts, each on one video, give R = Σ_q T_{v(q)} rows: one row
 per (frame, prompt) pair, frame by frame. What does not depend on the question is computed on frames, the rest on rows.
+
+Two videos of 2 and 1 frames; prompts 0 and 2 ask about the first, prompt 1 about the second (`Rows`):
+
+    frame      0   0   1   1   2        the packed frame of each row
+    prompt     0   2   0   2   1        its prompt
+    slot       0   1   2   3   4        frame · per_frame + place among the prompts of its video, per_frame = 2
+    by_prompt  0   2   4   1   3        rows in the order in which their tokens are wanted: prompt 0, 1, 2
+
+Lengths and owners are known on the host, and so are all these indices: nothing here waits for the device.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -24,17 +35,30 @@ class Videos:
 
     @classmethod
     def from_padded(cls, features: Tensor, mask: Tensor) -> Videos:
-        """Pack features (V, T, N, d) by their `mask` (V, T), padded on the right; without padding nothing is copied."""
-        lengths = tuple(mask.sum(1).tolist())
+        """Pack features (V, T, N, d) by their `mask` (V, T), padded on the right; without padding nothing is copied.
+
+        A mask on the host saves waiting for the device.
+        """
+        host = mask.cpu()
+        lengths = tuple(host.sum(1).tolist())
         if 0 in lengths:
             raise UserError(f"video {lengths.index(0)} of the batch has no frame; check video_mask")
-        late = (mask[:, 1:] & ~mask[:, :-1]).any(1)
+        late = (host[:, 1:] & ~host[:, :-1]).any(1)
         if bool(late.any()):
             raise UserError(
                 f"video {int(late.long().argmax())} of the batch has padding before a frame; pad on the right"
             )
-        frames = features.flatten(0, 1) if sum(lengths) == mask.numel() else features[mask]
-        return cls(frames, mask, lengths)
+        frames = features.flatten(0, 1)
+        if sum(lengths) != host.numel():
+            frames = frames.index_select(0, host.flatten().nonzero()[:, 0].to(features.device))
+        return cls(frames, mask.to(features.device), lengths)
+
+    def at(self, places: Sequence[int]) -> Videos:
+        """Some of the videos, in the order of `places`."""
+        parts = self.frames.split(self.lengths)
+        lengths = tuple(self.lengths[place] for place in places)
+        mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+        return Videos(torch.cat([parts[place] for place in places]), mask.to(self.frames.device), lengths)
 
     @property
     def ragged(self) -> bool:
@@ -45,15 +69,20 @@ class Videos:
         """Framewise values (F, ...) as (V, T, ...), zero on padding."""
         if not self.ragged:
             return x.view(*self.mask.shape, *x.shape[1:])
-        padded = x.new_zeros(*self.mask.shape, *x.shape[1:])
-        padded[self.mask] = x
-        return padded
+        padded = x.new_zeros(self.mask.numel(), *x.shape[1:])
+        return padded.index_copy(0, self.places, x).view(*self.mask.shape, *x.shape[1:])
+
+    @property
+    def places(self) -> Tensor:
+        """Place (F,) of each packed frame in the flattened padded layout."""
+        width = self.mask.shape[1]
+        places = [video * width + frame for video, length in enumerate(self.lengths) for frame in range(length)]
+        return torch.tensor(places, device=self.frames.device)
 
     @property
     def starts(self) -> Tensor:
         """First packed frame (V,) of each video."""
-        lengths = torch.tensor(self.lengths)
-        return (lengths.cumsum(0) - lengths).to(self.frames.device)
+        return torch.tensor([0, *accumulate(self.lengths)][:-1], device=self.frames.device)
 
 
 @dataclass(frozen=True)
@@ -73,6 +102,7 @@ class Rows:
     slot (R,) long: place of each row in the grouped layout (frames, per_frame).
     by_prompt (R,) long: rows in the order of the prompts, each prompt's frames in time.
     frames, per_frame: packed frames, and the most prompts that one frame has.
+    first (F + 1,): the first row of each frame, on the host.
     """
 
     frame: Tensor
@@ -81,29 +111,30 @@ class Rows:
     by_prompt: Tensor
     frames: int
     per_frame: int
+    first: tuple[int, ...]
 
     @classmethod
     def of(cls, lengths: tuple[int, ...], prompt_video: tuple[int, ...], device: torch.device) -> Rows:
         """Rows of prompts that read the videos `prompt_video` (Q,) of `lengths` frames; each video needs a prompt."""
-        video = torch.tensor(prompt_video, dtype=torch.long)
-        of_video = torch.bincount(video, minlength=len(lengths))
-        if (of_video == 0).any():
-            raise UserError(f"video {int(of_video.argmin())} of the batch is read by no prompt; check prompt_video")
-        frames_of = torch.tensor(lengths)
-        first = frames_of.cumsum(0) - frames_of
-        per_prompt = frames_of[video]
-        prompt = torch.arange(len(prompt_video)).repeat_interleave(per_prompt)
-        start = per_prompt.cumsum(0) - per_prompt
-        frame = first[video[prompt]] + torch.arange(prompt.shape[0]) - start[prompt]
-        grouped = video.argsort(stable=True)
-        place = torch.empty_like(video)
-        place[grouped] = torch.arange(len(video)) - (of_video.cumsum(0) - of_video)[video[grouped]]
-        per_frame = int(of_video.max())
-        slot = frame * per_frame + place[prompt]
-        by_frame = slot.argsort()
-        by_prompt = torch.empty_like(by_frame).scatter_(0, by_frame, torch.arange(prompt.shape[0]))
-        columns = (frame[by_frame], prompt[by_frame], slot[by_frame], by_prompt)
-        return cls(*(column.to(device) for column in columns), sum(lengths), per_frame)
+        prompts_of: list[list[int]] = [[] for _ in lengths]
+        for prompt, video in enumerate(prompt_video):
+            prompts_of[video].append(prompt)
+        if [] in prompts_of:
+            raise UserError(f"video {prompts_of.index([])} of the batch is read by no prompt; check prompt_video")
+        per_frame = max(map(len, prompts_of))
+        rows: list[tuple[int, int, int]] = []  # frame, prompt, slot
+        first = [0]
+        rows_of: list[list[int]] = [[] for _ in prompt_video]
+        for video, length in enumerate(lengths):
+            for _ in range(length):
+                frame = len(first) - 1
+                for place, prompt in enumerate(prompts_of[video]):
+                    rows_of[prompt].append(len(rows))
+                    rows.append((frame, prompt, frame * per_frame + place))
+                first.append(len(rows))
+        by_prompt = [row for own in rows_of for row in own]
+        columns = (torch.tensor(column, device=device) for column in (*zip(*rows, strict=True), by_prompt))
+        return cls(*columns, sum(lengths), per_frame, tuple(first))
 
     def __len__(self) -> int:
         return self.frame.shape[0]
@@ -115,7 +146,7 @@ class Rows:
 
     def block(self, start: int, stop: int) -> Rows:
         """The rows of packed frames `start` to `stop`, without their order by prompt."""
-        inside = slice(*torch.searchsorted(self.frame, torch.tensor([start, stop], device=self.frame.device)).tolist())
+        inside = slice(self.first[start], self.first[stop])
         return Rows(
             self.frame[inside] - start,
             self.prompt[inside],
@@ -123,6 +154,7 @@ class Rows:
             self.by_prompt[:0],
             stop - start,
             self.per_frame,
+            tuple(row - self.first[start] for row in self.first[start : stop + 1]),
         )
 
     def group(self, x: Tensor) -> Tensor:

@@ -2,6 +2,15 @@
 
 S-DPC merges the N patches of a frame into fine and coarse object prototypes G_t, kept in tree order. Rods read G_t with
 the question (context) and without it (content); cones join h_t with G_t.
+
+    one frame of N = 4 patches, 3 fine and 2 coarse prototypes
+    fine labels (0, 0, 1, 2), coarse labels of the fine ones (1, 0, 1)
+    G_t (5, d) in tree order:    coarse 0, fine 1,    coarse 1, fine 0, fine 2      group (0, 0, 1, 1, 1)
+
+    three frames of one video, the second a cone, one question: O has 2 + 40 + 2 tokens (`cooperative_sequence`)
+    place       0    1      2 … 39     40   41      42   43
+    frame       0    0      1 …  1      1    1       2    2
+    token      ctx  cont     U_fine    ctx  cont    ctx  cont
 """
 
 from __future__ import annotations
@@ -13,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from dynfocus.network.batch import Rows
-from dynfocus.network.clustering import cluster
+from dynfocus.network.clustering import Choices, cluster
 from dynfocus.network.distances import take_rows
 from dynfocus.network.tokens import NetworkFields, object_prototypes
 
@@ -54,13 +63,14 @@ def object_prototypes_of(frames: Tensor, network: NetworkFields, dtype: torch.dt
 def _write_objects(frames: Tensor, tokens: Tensor, network: NetworkFields) -> tuple[Tensor | None, ...]:
     """Object prototypes of frames (F, N, d), to `tokens` (F, I, d); the other fields of `Objects`, in their order."""
     fine_count, coarse_count = object_prototypes(network)
-    fine = cluster(frames, fine_count, network.clustering, network.fine_neighbours)
-    fine_tokens = fine.merge(frames, network.merge_weights)
+    choices = Choices.of(network)
+    fine = cluster(frames, fine_count, network.clustering, network.fine_neighbours, choices=choices)
+    fine_tokens = fine.merge(frames, network.merge_weights)  # (F, 16, d)
     if coarse_count == 0:
         tokens.copy_(fine_tokens)
         return None, None, fine.labels, None
-    coarse = cluster(fine_tokens, coarse_count, network.clustering, network.coarse_neighbours)
-    coarse_tokens = coarse.merge(fine_tokens, network.merge_weights)
+    coarse = cluster(fine_tokens, coarse_count, network.clustering, network.coarse_neighbours, choices=choices)
+    coarse_tokens = coarse.merge(fine_tokens, network.merge_weights)  # (F, 6, d)
     order, group = tree_order(coarse.labels, coarse_count)
     both = torch.cat([coarse_tokens, fine_tokens], dim=1).to(tokens.dtype)
     take_rows(both, order, out=tokens)
@@ -74,6 +84,7 @@ def tree_order(parents: Tensor, coarse: int) -> tuple[Tensor, Tensor]:
     """
     roots = torch.arange(coarse, device=parents.device).expand(parents.shape[0], -1)
     group = torch.cat([roots, parents], dim=1)
+    # A stable sort by group keeps each root, which stands first, before its children, and these in their order.
     group, order = group.sort(dim=1, stable=True)
     return order, group
 
@@ -95,6 +106,9 @@ class ContextAttention(nn.Module):
 
     Q_t is the text encoder's output projected to d. The three linear maps between Q_t and G_t are multiplied once per
     call and applied to the smaller side. f_k has no bias: it would add one constant to all logits of a query.
+
+    A map that is more than its weight (an adapter, a quantised layer) cannot be multiplied in; then all three are
+    called one after the other, as the equation says.
     """
 
     def __init__(self, text_width: int, width: int):
@@ -111,18 +125,31 @@ class ContextAttention(nn.Module):
 
     def forward(self, queries: Tensor, tokens: Tensor, gate: Tensor | None, rows: Rows) -> Tensor:
         """A (F, per_frame, I), averaged over the queries (R, n, h), on tokens (F, I, d) scaled by their gate (F, I)."""
+        grouped = rows.group(queries)  # (F, per_frame · n, h): the queries of all questions on a frame side by side
+        if not is_plain(self.text_projection, self.query, self.key):
+            logits = self.query(self.text_projection(grouped)) @ self.key(tokens).transpose(1, 2)
+            return self.averaged(logits, tokens, gate, rows)
         linear, bias = self.folded()
-        grouped = rows.group(queries)
         if tokens.shape[1] <= grouped.shape[1]:
             keys = tokens @ torch.cat([linear, bias[:, None]], dim=1)
             logits = torch.baddbmm(keys[:, None, :, -1], grouped, keys[:, :, :-1].transpose(1, 2))
         else:
             folded = torch.addmm(bias, grouped.flatten(0, 1), linear.T).view(*grouped.shape[:2], -1)
             logits = folded @ tokens.transpose(1, 2)
+        return self.averaged(logits, tokens, gate, rows)
+
+    def averaged(self, logits: Tensor, tokens: Tensor, gate: Tensor | None, rows: Rows) -> Tensor:
+        """A (F, per_frame, I) averaged over the queries, from unscaled logits (F, per_frame · n, I)."""
         scale = 1.0 / math.sqrt(tokens.shape[2])
+        # The gate scales G_t, so it scales the logits, which are linear in G_t.
         logits = logits * scale if gate is None else logits * (gate * scale)[:, None, :]
         attention = logits.softmax(2)
         return attention.view(rows.frames, rows.per_frame, -1, tokens.shape[1]).mean(2)
+
+
+def is_plain(*maps: nn.Module) -> bool:
+    """Whether linear maps are nothing but their weights: no adapter on them, not quantised."""
+    return all(type(layer) is nn.Linear for layer in maps)
 
 
 def read_objects(attention: Tensor, tokens: Tensor, gate: Tensor | None, rows: Rows) -> Tensor:
@@ -148,7 +175,10 @@ class SoftFusion(nn.Module):
 
     def forward(self, h: Tensor, objects: Tensor) -> Tensor:
         """(C, P, d) of h (C, P, d) and object prototypes (C, I, d)."""
-        logits = (self.query(h) @ self.key.weight) @ objects.transpose(1, 2)
+        if is_plain(self.key):  # f_k moved to the side of h, of which there is less
+            logits = (self.query(h) @ self.key.weight) @ objects.transpose(1, 2)
+        else:
+            logits = self.query(h) @ self.key(objects).transpose(1, 2)
         return h + (logits / math.sqrt(h.shape[2])).softmax(2) @ objects
 
 
@@ -167,27 +197,31 @@ def cooperative_sequence(
     rows: Rows,
     coarse_tokens: tuple[int, int],
     total: int,
+    content_first: bool = False,
 ) -> Tensor:
     """O: the tokens (total, D) of all prompts, each with its frames in temporal order.
 
     A cone frame gives its tokens of `fine` (C, n, D), then context and content; a rod frame gives context and content.
-    `coarse_tokens`, each 2 or 0, says whether cones and rods give the latter. `context` (R, D) is per row, `content`
-    (F, D) per frame; `cone_frames` (C,) are the packed frames of the cones, in order.
+    With `content_first` these two change places. `coarse_tokens`, each 2 or 0, says whether cones and rods give them.
+    `context` (R, D) is per row, `content` (F, D) per frame; `cone_frames` (C,) are the packed frames of the cones, in
+    order.
     """
     device = context.device
-    row = rows.by_prompt
+    row = rows.by_prompt  # (R,) the (frame, prompt) pairs in the order of the sequence
     frame = rows.frame[row]
     per_cone = 0 if fine is None else fine.shape[1]
     cone = torch.full((rows.frames,), -1, device=device)
     cone[cone_frames] = torch.arange(cone_frames.shape[0], device=device)
     is_cone = cone[frame] >= 0
     of_cone, of_rod = coarse_tokens
-    count = torch.where(is_cone, per_cone + of_cone, of_rod)
+    count = torch.where(is_cone, per_cone + of_cone, of_rod)  # (R,) tokens that each pair gives
+    # For every place of the sequence: the pair it belongs to, and its number among the tokens of that pair, below zero
+    # for U_fine, 0 and 1 for the tokens of F_coarse. One gather from one table then makes the sequence.
     place = torch.arange(row.shape[0], device=device).repeat_interleave(count, output_size=total)
     offset = torch.arange(total, device=device) - (count.cumsum(0) - count)[place]
     offset = offset - is_cone[place] * per_cone
     table = torch.cat([context, content] if fine is None else [context, content, fine.flatten(0, 1)])
-    coarse = torch.where(offset == 0, row[place], rows.frame.shape[0] + frame[place])
+    coarse = torch.where(offset == int(content_first), row[place], rows.frame.shape[0] + frame[place])
     fine_base = rows.frame.shape[0] + rows.frames
     fine_index = fine_base + cone[frame[place]] * per_cone + offset + per_cone
     return table.index_select(0, torch.where(offset < 0, fine_index, coarse))

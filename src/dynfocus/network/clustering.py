@@ -4,10 +4,23 @@ Batched, deterministic, masked, fp32 inside, without gradient: the clusters have
 samples, items or clusters. Clusters are ordered by the index of their centre item, so the event prototypes of a video
 are in temporal order. Ties go to the lower index. A sample with no more items than clusters keeps every item as its
 own cluster (T ≤ L).
+
+    four frames at 0, 1, 2 and 9 on a line, L = 2, C = 1 (one channel, so D is the squared difference)
+
+    frame                            0      1      2      3
+    D to the nearest other           1      1      1     49      smallest energy first: 0, 1, 2 (ties by index), 3
+    ρ = exp(−energy)                .37    .37    .37     0
+    δ, nearest of higher density    81      1      1     49      frame 0 is the densest: its δ is the farthest distance
+    ρ·δ                            29.8    .37    .37     0      centres 0 and 1: an outlier has no density
+    labels                           0      1      1      1
+
+A clustering is a function (x, clusters, neighbours, mask, choices) → Clusters; `dynfocus.extensions` lists those of the
+package and finds those of others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,16 +28,53 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dynfocus.network.distances import centred, refuse_non_finite, squared_distances, take_rows
+from dynfocus.extensions import find
+from dynfocus.network.distances import (
+    centred,
+    on_host,
+    refuse_non_finite,
+    squared_distances,
+    take_rows,
+    without_autocast,
+)
 from dynfocus.network.smallest import smallest
+from dynfocus.network.tokens import NetworkFields
 
-Method = Literal["dpc_knn", "kmeans", "weighted_kmeans"]
 LLOYD_ITERATIONS = 20
 LONG_ROWS = 1024
 """Channels from which a CPU sums the members of a cluster faster than it multiplies with a mostly empty matrix."""
 TIE = 1e-4
 """Members this much, relatively, farther from their centroid than the nearest one count as equally near: the two
 members of a pair always are, and rounding must not choose between them."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the paper leaves open in its clusterings; the defaults are this project's (docs/deviations).
+
+    neighbours: are an item's C neighbours `others`, or is it one of them, `with_itself`, at distance 0? The latter
+    makes C = 1 useless and C mean C − 1. separation: δ in `squared` distances, as D is, or in `distance`s, which brings
+    δ of far and near items closer to each other. densest: the densest item has no denser one; its δ is the largest
+    distance in its `own` row, or of the whole `sample`. kmeans_weights: weighted K-means weighs an item by its
+    `density` ρ, by B.3's `exp_density` exp(ρδ), or all `equal`ly, which makes it K-means.
+    """
+
+    neighbours: Literal["others", "with_itself"] = "others"
+    separation: Literal["squared", "distance"] = "squared"
+    densest: Literal["own", "sample"] = "own"
+    kmeans_weights: Literal["density", "exp_density", "equal"] = "density"
+
+    @classmethod
+    def of(cls, network: NetworkFields) -> Choices:
+        """The choices of a `network` section."""
+        return cls(
+            network.density_neighbours, network.density_separation, network.densest_separation, network.kmeans_weights
+        )
+
+
+DEFAULT_CHOICES = Choices()
+Clustering = Callable[[Tensor, int, int, Tensor | None, Choices], "Clusters"]
+_FOUND: dict[str, Clustering] = {}
 
 
 @dataclass(frozen=True)
@@ -54,22 +104,53 @@ class Clusters:
 
 @torch.no_grad()
 def cluster(
-    x: Tensor, clusters: int, method: Method = "dpc_knn", neighbours: int = 5, mask: Tensor | None = None
+    x: Tensor,
+    clusters: int,
+    method: str = "dpc_knn",
+    neighbours: int = 5,
+    mask: Tensor | None = None,
+    choices: Choices = DEFAULT_CHOICES,
 ) -> Clusters:
     """Partition items `x` (B, M, c) into `clusters` clusters with the named method; `mask` (B, M) is True for items.
 
-    Weighted K-means weighs an item by its k-NN density ρ. Raises UserError on NaN or infinity in a real item.
+    Raises UserError on NaN or infinity in a real item, and for a method that is not there.
     """
     if x.shape[1] <= clusters:
         refuse_non_finite(torch.linalg.vector_norm(x, dim=2, dtype=torch.float32), mask)
         return identity_clusters(x, clusters, mask)
-    with torch.autocast(x.device.type, enabled=False):
-        if method == "dpc_knn":
-            return dpc_knn(squared_distances(x, mask), clusters, neighbours, x.shape[2], mask)
-        log_weights = None
-        if method == "weighted_kmeans":
-            log_weights = -neighbour_energy(squared_distances(x, mask), neighbours, x.shape[2], mask)
-        return kmeans(x, clusters, log_weights, mask)
+    # Under autocast the distances would be computed in half precision, and near frames would all be equally near.
+    with without_autocast(x):
+        return clustering_of(method)(x, clusters, neighbours, mask, choices)
+
+
+def clustering_of(method: str) -> Clustering:
+    """The clustering of a name. Found once: torch.compile follows a look-up in a dictionary, and no import."""
+    if method not in _FOUND:
+        _FOUND[method] = find("clustering", method)
+    return _FOUND[method]
+
+
+def density_peaks(x: Tensor, clusters: int, neighbours: int, mask: Tensor | None, choices: Choices) -> Clusters:
+    """DPC-KNN (B.4): see `dpc_knn`."""
+    return dpc_knn(squared_distances(x, mask), clusters, neighbours, x.shape[2], mask, choices)
+
+
+def plain_kmeans(x: Tensor, clusters: int, neighbours: int, mask: Tensor | None, choices: Choices) -> Clusters:
+    """K-means of Table 5: every item of weight 1."""
+    return kmeans(x, clusters, None, mask)
+
+
+def weighted_kmeans(x: Tensor, clusters: int, neighbours: int, mask: Tensor | None, choices: Choices) -> Clusters:
+    """Weighted K-means of Table 5, whose weights the paper does not name: `choices.kmeans_weights`."""
+    if choices.kmeans_weights == "equal":
+        return kmeans(x, clusters, None, mask)
+    distance = squared_distances(x, mask)
+    energy = neighbour_energy(distance, neighbours, x.shape[2], mask, choices)
+    if choices.kmeans_weights == "density":
+        return kmeans(x, clusters, -energy, mask)
+    real = torch.ones_like(energy, dtype=torch.bool) if mask is None else mask
+    delta = separation(distance, energy, real, x.shape[2], choices)
+    return kmeans(x, clusters, torch.exp(-energy) * delta, mask)
 
 
 def identity_clusters(x: Tensor, clusters: int, mask: Tensor | None) -> Clusters:
@@ -85,7 +166,13 @@ def identity_clusters(x: Tensor, clusters: int, mask: Tensor | None) -> Clusters
     return Clusters(labels, centres.masked_fill(~exists, 0), exists, importance)
 
 
-def neighbour_energy(distance: Tensor, neighbours: int, channels: int, mask: Tensor | None = None) -> Tensor:
+def neighbour_energy(
+    distance: Tensor,
+    neighbours: int,
+    channels: int,
+    mask: Tensor | None = None,
+    choices: Choices = DEFAULT_CHOICES,
+) -> Tensor:
     """Mean distance per channel (B, M) of each item to its `neighbours` nearest other items: −log ρ.
 
     `distance` (B, M, M), symmetric and with a zero diagonal, is infinite towards padding; where fewer others exist, the
@@ -93,8 +180,10 @@ def neighbour_energy(distance: Tensor, neighbours: int, channels: int, mask: Ten
     far ones to zero.
     """
     diagonal = distance.diagonal(dim1=1, dim2=2)
-    diagonal.fill_(torch.inf)
-    nearest = smallest(distance, min(neighbours, distance.shape[1] - 1))
+    others = choices.neighbours == "others"
+    if others:
+        diagonal.fill_(torch.inf)  # in place of a copy of the largest tensor here; put back two lines below
+    nearest = smallest(distance, min(neighbours, distance.shape[1] - others))  # (B, C, M)
     diagonal.zero_()
     if mask is None:
         return nearest.sum(1) / (nearest.shape[1] * channels)
@@ -102,33 +191,49 @@ def neighbour_energy(distance: Tensor, neighbours: int, channels: int, mask: Ten
     return nearest.masked_fill(~finite, 0.0).sum(1) / (finite.sum(1).clamp(min=1) * channels)
 
 
-def separation(distance: Tensor, energy: Tensor, real: Tensor) -> Tensor:
+def separation(
+    distance: Tensor, energy: Tensor, real: Tensor, channels: int = 1, choices: Choices = DEFAULT_CHOICES
+) -> Tensor:
     """δ (B, M): distance to the nearest item of higher density; for the densest, the distance to the farthest item.
 
     Of equal densities the lower index counts as higher. `energy` (B, M) is −log ρ, `real` (B, M) is False for padding.
     """
-    order = energy.masked_fill(~real, torch.inf).argsort(dim=1, stable=True)
+    order = energy.masked_fill(~real, torch.inf).argsort(dim=1, stable=True)  # densest first
     rank = _inverse(order).to(distance.dtype)
-    not_higher = (rank[:, None, :] - (rank - 1.0)[:, :, None]).clamp_(0.0, 1.0)
+    # 1 where column j is not denser than row i, 0 where it is. Ranks are whole numbers, so the clamp is exact.
+    not_higher = (rank[:, None, :] - (rank - 1.0)[:, :, None]).clamp_(0.0, 1.0)  # (B, M, M)
+    # The largest finite number, and not infinity: 0 · ∞ would be NaN. It pushes every item that is not denser away.
     nearest = torch.add(distance, not_higher, alpha=torch.finfo(distance.dtype).max, out=not_higher).amin(2)
     densest = order[:, :1]
-    farthest = take_rows(distance, densest)[:, 0].masked_fill(~real, 0.0).amax(1, keepdim=True)
-    return nearest.scatter(1, densest, farthest)
+    if choices.densest == "own":
+        farthest = take_rows(distance, densest)[:, 0].masked_fill(~real, 0.0).amax(1, keepdim=True)
+    else:
+        farthest = distance.masked_fill(~(real[:, :, None] & real[:, None, :]), 0.0).amax((1, 2))[:, None]
+    delta = nearest.scatter(1, densest, farthest) / channels
+    return delta if choices.separation == "squared" else delta.sqrt()
 
 
-def dpc_knn(distance: Tensor, clusters: int, neighbours: int, channels: int, mask: Tensor | None = None) -> Clusters:
+def dpc_knn(
+    distance: Tensor,
+    clusters: int,
+    neighbours: int,
+    channels: int,
+    mask: Tensor | None = None,
+    choices: Choices = DEFAULT_CHOICES,
+) -> Clusters:
     """Density-peaks clustering with k-NN density, from squared distances (B, M, M) of items of c channels.
 
     M > clusters. D = distance / c; ρ = exp(−mean D to the C nearest others); δ as in `separation`, in D. The items with
     the highest ρ·δ are centres; every item joins its nearest centre, a centre joins itself.
     """
     real = mask if mask is not None else torch.ones(distance.shape[:2], dtype=torch.bool, device=distance.device)
-    energy = neighbour_energy(distance, neighbours, channels, mask)
-    delta = separation(distance, energy, real) / channels
+    energy = neighbour_energy(distance, neighbours, channels, mask, choices)
+    delta = separation(distance, energy, real, channels, choices)
+    # log(ρδ) = log δ − energy has the order of ρδ, also where exp(−energy) is zero in fp32.
     score = (delta.log() - energy).masked_fill(~real, -torch.inf)
     ranked = score.argsort(dim=1, descending=True, stable=True)
-    centres, exists = _first_real(ranked, real, clusters)
-    to_centre = take_rows(distance, centres).masked_fill_(~exists[:, :, None], torch.inf)
+    centres, exists = _first_real(ranked, real, clusters)  # (B, K), in the order of the items
+    to_centre = take_rows(distance, centres).masked_fill_(~exists[:, :, None], torch.inf)  # (B, K, M)
     labels = _join(to_centre.min(1).indices, centres, exists)
     importance = (torch.exp(-energy) * delta).masked_fill(~real, 0.0)
     return Clusters(labels.masked_fill(~real, -1), centres, exists, importance)
@@ -163,7 +268,8 @@ def kmeans(
         centroids = _means(x, labels, logits, real, centroids)
         distance = _centroid_distances(x, centroids)
         moved = distance.min(1).indices
-        if step + 1 == iterations or torch.equal(moved, labels):
+        # On a device all iterations run: asking whether an item moved waits for it, and a fixed point stays one.
+        if step + 1 == iterations or (on_host(x) and torch.equal(moved, labels)):
             break
         labels = moved
     own = distance.gather(1, labels[:, None]).squeeze(1) + norms

@@ -181,8 +181,9 @@ def _read(encoder: DynFocusEncoder, frames: int) -> None:
     config = encoder.config
     prompts = Prompts(torch.zeros(1, WORDS, dtype=torch.long, device="meta"), None, (0,))
     indices = (torch.zeros(frames, dtype=torch.long, device="meta") for _ in range(4))
+    rows = Rows(*indices, frames, 1, tuple(range(frames + 1)))
     with torch.enable_grad():  # in one pass over all frames
-        encoder.text_encoder(_meta(frames, config.grid**2, config.vision_width), prompts, Rows(*indices, frames, 1))
+        encoder.text_encoder(_meta(frames, config.grid**2, config.vision_width), prompts, rows)
 
 
 if __name__ == "__main__":

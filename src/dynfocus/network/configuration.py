@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from transformers import AutoConfig, InstructBlipQFormerConfig, PreTrainedConfig
 
 from dynfocus.config.schema import Network
 from dynfocus.errors import UserError
-from dynfocus.network.tokens import num_visual_tokens, star_layout
+from dynfocus.network.tokens import num_visual_tokens, star_side
 
 
 class DynFocusConfig(PreTrainedConfig):
@@ -17,7 +16,8 @@ class DynFocusConfig(PreTrainedConfig):
 
     text_config: configuration of any causal LM; qformer_config: `InstructBlipQFormerConfig`;
     num_query_tokens: query tokens of the Q-Former (32); vision_width: d (1408); vision_config: None, or the open_clip
-    vision tower inside the model as {"model": open_clip's model configuration, "layer": block}; image_token_id: the
+    vision tower inside the model as {"model": open_clip's model configuration, "layer": block, "mean", "std": of the
+    pixels it was trained with}; image_token_id: the
     `<image>` token of the LLM's tokenizer; network fields: as in `dynfocus.config.schema.Network`, with its defaults.
     Raises UserError for a network field that the schema refuses.
     """
@@ -46,10 +46,9 @@ class DynFocusConfig(PreTrainedConfig):
                 f"network.pooled_grid: {network.pooled_grid} does not divide network.grid {network.grid}; "
                 "pooling needs whole squares"
             )
-        whole = star_layout(network, 1)[2]
-        if network.encoder == "flash_vstream" and network.grid**2 % whole:
+        if network.encoder == "flash_vstream" and network.grid % star_side(network):
             raise UserError(
-                f"network.grid: {network.grid} is no multiple of {math.isqrt(whole)}, the side of a whole frame in "
+                f"network.grid: {network.grid} is no multiple of {star_side(network)}, the side of a whole frame in "
                 "flash_vstream's memory"
             )
         for name in Network.model_fields:

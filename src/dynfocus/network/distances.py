@@ -10,6 +10,8 @@ channel divides by c at the end, so that integers stay exact. Two decisions make
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -24,6 +26,11 @@ CACHED_BYTES = 4 << 20
 """Centred samples that a CPU holds at a time, about the private caches of two cores."""
 ROUNDING = 1e-6
 """A distance below this share of the two squared norms is rounding: the items are equal."""
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager:
+    """No autocast on the device of `x`: what computes in fp32 does so for a reason. (The meta device has none.)"""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def origin(x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -82,7 +89,9 @@ def squared_distances(x: Tensor, mask: Tensor | None = None) -> Tensor:
     if mask is not None:
         distance.masked_fill_(~(mask[:, :, None] & mask[:, None, :]), torch.inf)
     longest = (norms if mask is None else norms.masked_fill(~mask, 0.0)).amax(1)
-    if not bool((distance.amin((1, 2)) > 2.0 * ROUNDING * longest).all()):
+    # On a CPU a look at the result says whether there is anything to tie. A device would have to be waited for, so
+    # there the ties are always made: where no two items are equal they change nothing.
+    if not on_host(x) or not bool((distance.amin((1, 2)) > 2.0 * ROUNDING * longest).all()):
         refuse_non_finite(norms, mask)
         distance = tie_duplicates(distance.masked_fill_(distance <= scale.mul_(ROUNDING), 0.0))
     distance.diagonal(dim1=1, dim2=2).zero_()
@@ -106,11 +115,22 @@ def tie_duplicates(distance: Tensor) -> Tensor:
     return rows.gather(2, first[:, None, :].expand(-1, items, -1))
 
 
+def on_host(x: Tensor) -> bool:
+    """Whether values of `x` can be looked at now: without waiting for a device or breaking a graph in the making."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
 def refuse_non_finite(norms: Tensor, mask: Tensor | None) -> None:
-    """Raise UserError when the squared norm (B, M) of a real item is NaN or infinite."""
+    """Raise UserError when the squared norm (B, M) of a real item is NaN or infinite.
+
+    On a device the check waits in its queue with the rest and ends the program there, without saying which item it was.
+    """
     finite = norms.isfinite()
     if mask is not None:
         finite = finite | ~mask
+    if not on_host(norms):
+        torch._assert_async(finite.all(), "clustering: NaN, infinity or values too large for fp32 in the features")
+        return
     if not bool(finite.all()):
         sample, item = (~finite).nonzero()[0].tolist()
         raise UserError(

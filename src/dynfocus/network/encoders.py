@@ -7,10 +7,13 @@ else is *dpe_cce*.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from dynfocus.network.batch import Prompts, Rows, Videos
 from dynfocus.network.cce import (
@@ -24,6 +27,7 @@ from dynfocus.network.cce import (
     object_prototypes_of,
     read_objects,
 )
+from dynfocus.network.clustering import clustering_of
 from dynfocus.network.configuration import DynFocusConfig
 from dynfocus.network.dpe import DynamicSelection, Events, Selection, estimate_events, pool_patches
 from dynfocus.network.text_encoder import TextEncoder
@@ -31,11 +35,19 @@ from dynfocus.network.tokens import coarse_tokens, cone_frame_tokens, fine_token
 
 
 class FrameEncoder(nn.Module):
-    """Common part of the encoders: configuration and token counts."""
+    """Common part of the encoders: configuration and token counts.
+
+    `forward(videos, prompts, known)` makes the tokens (Σ tokens, D) of all prompts. `known` is what `without_question`
+    has made of each video before; without it, it is made on the way.
+    """
+
+    question_free = False
+    """Whether `without_question` makes anything."""
 
     def __init__(self, config: DynFocusConfig):
         super().__init__()
         self.config = config
+        clustering_of(config.clustering)  # an unknown one is refused here, not in the first batch
 
     def projector(self) -> Projector:
         """A new MLP from d to the LLM's width."""
@@ -45,6 +57,13 @@ class FrameEncoder(nn.Module):
     def total(self, videos: Videos, prompts: Prompts) -> int:
         """Tokens of all prompts of a batch."""
         return sum(num_visual_tokens(self.config, videos.lengths[video]) for video in prompts.video)
+
+    def without_question(self, videos: Videos) -> list[Any]:
+        """What depends neither on the question nor on any weight, for each video.
+
+        Made once, it serves every question on a video, every epoch, and every model with the same clustering.
+        """
+        raise NotImplementedError(f"{type(self).__name__} makes nothing without the question; see question_free")
 
 
 class TextGuidedEncoder(FrameEncoder):
@@ -57,8 +76,44 @@ class TextGuidedEncoder(FrameEncoder):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Compute type of the connector."""
-        return self.context_attention.query.weight.dtype
+        """Compute type of the connector: that of its norm, as a quantised layer has none of its own."""
+        return self.text_encoder.ln_vision.weight.dtype
+
+    @property
+    def content_first(self) -> bool:
+        """Whether the content token of a frame stands before its context token."""
+        return self.config.rod_order == "content_first"
+
+
+@dataclass(frozen=True)
+class Prototypes:
+    """What DynFocus makes of one video of T frames before any question: clusters and prototypes, which have no weights.
+
+    objects: of its T frames; prototypes (L, P, d), frames (L,) and labels (T,) as in `Events`, None without selection.
+    """
+
+    objects: Objects
+    prototypes: Tensor | None
+    frames: Tensor | None
+    labels: Tensor | None
+
+
+def joined(known: Sequence[Prototypes], device: torch.device) -> tuple[Objects, Events | None]:
+    """The prototypes of a batch of videos: objects packed, events padded to the longest."""
+
+    def packed(name: str) -> Tensor | None:
+        parts = [getattr(one.objects, name) for one in known]
+        return None if parts[0] is None else torch.cat([part.to(device) for part in parts])
+
+    def padded(name: str, fill: int) -> Tensor:
+        return pad_sequence([getattr(one, name).to(device) for one in known], True, fill)
+
+    objects = Objects(*(packed(field.name) for field in fields(Objects)))
+    if known[0].prototypes is None:
+        return objects, None
+    counts = [len(one.frames) for one in known]
+    exists = torch.tensor([[slot < count for slot in range(max(counts))] for count in counts], device=device)
+    return objects, Events(padded("prototypes", 0), padded("frames", 0), exists, padded("labels", -1))
 
 
 @dataclass(frozen=True)
@@ -77,6 +132,8 @@ class Encoding:
 class DynFocusEncoder(TextGuidedEncoder):
     """DPE and CCE (paper section 3) with the variants of Tables 5 and 6 and of the rod / cone ablation."""
 
+    question_free = True
+
     def __init__(self, config: DynFocusConfig):
         super().__init__(config)
         coarse = object_prototypes(config)[1]
@@ -89,19 +146,20 @@ class DynFocusEncoder(TextGuidedEncoder):
         self.fine_projector = self.projector() if cones else None
         self.coarse_projector = self.projector()
 
-    def forward(self, videos: Videos, prompts: Prompts) -> Tensor:
+    def forward(self, videos: Videos, prompts: Prompts, known: Sequence[Prototypes] | None = None) -> Tensor:
         """Tokens (Σ tokens, D) of all prompts."""
-        return self.encode(videos, prompts).tokens
+        return self.encode(videos, prompts, known).tokens
 
-    def encode(self, videos: Videos, prompts: Prompts) -> Encoding:
+    def encode(self, videos: Videos, prompts: Prompts, known: Sequence[Prototypes] | None = None) -> Encoding:
         """Tokens of all prompts with the prototypes, scores and choices behind them."""
-        rows = Rows.of(videos.lengths, prompts.video, videos.frames.device)
-        objects = object_prototypes_of(videos.frames, self.config, self.dtype)
+        device = videos.frames.device
+        rows = Rows.of(videos.lengths, prompts.video, device)
+        objects, events = self.prototypes(videos) if known is None else joined(known, device)
         gate = None if self.gate is None else self.gate(objects)
-        events = selection = fine = None
+        selection = fine = None
         cone_frames = videos.starts[:0]
         if self.selection is not None:
-            events, selection = self.select(videos)
+            selection = self.selection(events, videos.lengths)
             fine, cone_frames = self.cones(videos, events, selection, objects, gate)
         queries = self.text_encoder(videos.frames, prompts, rows)
         attention = self.context_attention(queries, objects.tokens, gate, rows)
@@ -114,6 +172,7 @@ class DynFocusEncoder(TextGuidedEncoder):
             rows,
             (coarse_tokens(self.config), self.config.rod_tokens),
             self.total(videos, prompts),
+            self.content_first,
         )
         return Encoding(tokens, objects, gate, events, selection, cone_frames, attention)
 
@@ -122,11 +181,23 @@ class DynFocusEncoder(TextGuidedEncoder):
         """Tokens of one cone frame, 40 in the paper."""
         return cone_frame_tokens(self.config)
 
-    def select(self, videos: Videos) -> tuple[Events, Selection]:
-        """DPE: event prototypes of each video and which of them become cones."""
+    def prototypes(self, videos: Videos) -> tuple[Objects, Events | None]:
+        """S-DPC of all frames and T-DPC of all videos of a batch."""
+        objects = object_prototypes_of(videos.frames, self.config, self.dtype)
+        if self.selection is None:
+            return objects, None
         pooled = videos.pad(pool_patches(videos.frames, self.config.grid, self.config.pooled_grid))
-        events = estimate_events(pooled, videos.mask if videos.ragged else None, self.config)
-        return events, self.selection(events, videos.lengths)
+        return objects, estimate_events(pooled, videos.mask if videos.ragged else None, self.config)
+
+    def without_question(self, videos: Videos) -> list[Prototypes]:
+        """The prototypes of each video, made of it alone: they are the same whatever else is in the batch."""
+        made = []
+        for frames in videos.frames.split(videos.lengths):
+            alone = torch.ones(1, len(frames), dtype=torch.bool, device=frames.device)
+            objects, events = self.prototypes(Videos(frames, alone, (len(frames),)))
+            parts = (None,) * 3 if events is None else (events.prototypes[0], events.frames[0], events.labels[0])
+            made.append(Prototypes(objects, *parts))
+        return made
 
     def cones(
         self, videos: Videos, events: Events, selection: Selection, objects: Objects, gate: Tensor | None
@@ -154,10 +225,9 @@ class DynFocusEncoder(TextGuidedEncoder):
 
 def cone_slots(counts: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
     """Video and slot (C,) of every cone of a batch whose videos have `counts` cones."""
-    per_video = torch.tensor(counts)
-    video = torch.arange(len(counts)).repeat_interleave(per_video)
-    slot = torch.arange(video.shape[0]) - (per_video.cumsum(0) - per_video)[video]
-    return video.to(device), slot.to(device)
+    cones = [(video, slot) for video, count in enumerate(counts) for slot in range(count)]
+    video, slot = torch.tensor(cones, device=device).unbind(1)
+    return video, slot
 
 
 def mix(indicator: Tensor, values: Tensor) -> Tensor:
@@ -179,7 +249,7 @@ class TwoTokenEncoder(TextGuidedEncoder):
         self.coarse_projector = nn.Linear(config.vision_width, out) if separate else self.projector()
         self.fine_projector = self.projector() if separate else None
 
-    def forward(self, videos: Videos, prompts: Prompts) -> Tensor:
+    def forward(self, videos: Videos, prompts: Prompts, known: None = None) -> Tensor:
         """Tokens (Σ tokens, D) of all prompts."""
         rows = Rows.of(videos.lengths, prompts.video, videos.frames.device)
         queries = self.text_encoder(videos.frames, prompts, rows)
@@ -191,4 +261,5 @@ class TwoTokenEncoder(TextGuidedEncoder):
         else:
             context, content = self.coarse_projector(context), self.fine_projector(content)
         total = self.total(videos, prompts)
-        return cooperative_sequence(context, content, None, videos.starts[:0], rows, (2, 2), total)
+        nothing = videos.starts[:0]
+        return cooperative_sequence(context, content, None, nothing, rows, (2, 2), total, self.content_first)

@@ -73,10 +73,10 @@ def _selection(made: Encoding, frames: int) -> tuple[Tensor, Tensor, Tensor, Ten
     if made.events is None or made.selection is None:
         every = torch.arange(frames)
         return every, every, torch.empty(0), every[:0]
-    clusters, selection = made.events.clusters, made.selection
+    events, selection = made.events, made.selection
     return (
-        clusters.labels[0].cpu(),
-        clusters.centres[0][clusters.exists[0]].cpu(),
-        selection.scores[0][clusters.exists[0]].float().cpu(),
+        events.labels[0].cpu(),
+        events.frames[0][events.exists[0]].cpu(),
+        selection.scores[0][events.exists[0]].float().cpu(),
         selection.chosen[0, : selection.counts[0]].cpu(),
     )

@@ -5,11 +5,15 @@
     model.generate(**batch, max_new_tokens=64)
 
 `generate` makes the visual tokens once per answer and hands the LLM embeddings; the KV cache does the rest.
+
+What is made of a video before any question (prototypes, clusters) has no weights in it: `model.remember()` keeps it by
+the `video_names` of a batch, so that further questions, epochs and batches on the same videos do not make it again.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +23,9 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from dynfocus.errors import UserError
 from dynfocus.network.batch import Prompts, Videos
+from dynfocus.network.cache import DEFAULT_BYTES, QuestionFreeCache
 from dynfocus.network.configuration import DynFocusConfig
+from dynfocus.network.distances import on_host
 from dynfocus.network.encoders import DynFocusEncoder, FrameEncoder, TextGuidedEncoder, TwoTokenEncoder
 from dynfocus.network.explanation import Explanation, explain_encoding
 from dynfocus.network.rivals import BlindEncoder, StarMemoryEncoder, UniviEncoder
@@ -44,6 +50,7 @@ VISUAL_INPUTS = (
     "prompt_input_ids",
     "prompt_attention_mask",
     "prompt_video",
+    "video_names",
 )
 
 
@@ -53,7 +60,8 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
     Inputs of `forward` and `generate`: `input_ids` (B, S) in which every image slot is already num_visual_tokens(T)
     image tokens, `attention_mask` (B, S), `video_features` (V, T, N, d) or `pixel_values_videos` (V, T, 3, H, W),
     `video_mask` (V, T) bool, `prompt_input_ids` and `prompt_attention_mask` (Q, W), `prompt_video` (Q,): prompts in the
-    row-major order of the image slots. V = Q = 0, or no visual input at all, for text alone.
+    row-major order of the image slots. V = Q = 0, or no visual input at all, for text alone. `video_names`: V names by
+    which `remember` keeps what it can.
     """
 
     config_class = DynFocusConfig
@@ -74,7 +82,9 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 config.text_config, attn_implementation=config._attn_implementation
             )
         self.language_model = language_model
-        self._takes_positions = "position_ids" in inspect.signature(self.language_model.forward).parameters
+        self.known: QuestionFreeCache | None = None
+        taken = inspect.signature(self.language_model.forward).parameters
+        self._takes_positions, self._keeps_logits = "position_ids" in taken, "logits_to_keep" in taken
         self.post_init()
         self.set_trainable({"projectors", "dpe_cce", "llm"})
 
@@ -101,6 +111,14 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def get_output_embeddings(self) -> nn.Module:
         """Output layer of the LLM."""
         return self.language_model.get_output_embeddings()
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        """Replace the output layer of the LLM."""
+        self.language_model.set_output_embeddings(value)
+
+    def remember(self, limit: int = DEFAULT_BYTES) -> None:
+        """Keep up to `limit` bytes of what is made of videos before any question, by their `video_names`."""
+        self.known = QuestionFreeCache(limit) if self.connector.question_free else None
 
     def num_visual_tokens(self, frames: int) -> int:
         """Visual tokens of a video of `frames` frames: 40·K + 2·(T − K)."""
@@ -139,12 +157,20 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
         prompt_input_ids: Tensor,
         prompt_attention_mask: Tensor | None,
         prompt_video: Tensor,
+        video_names: Sequence[Hashable] | None = None,
     ) -> Tensor:
         """Tokens (Σ tokens, D) of all prompts of a batch, in one pass."""
         videos, prompts = self.read_visual_inputs(
             video_features, pixel_values_videos, video_mask, prompt_input_ids, prompt_attention_mask, prompt_video
         )
-        return self.connector(videos, prompts)
+        if self.known is None or video_names is None:
+            return self.connector(videos, prompts)
+        if len(video_names) != len(videos.lengths):
+            raise UserError(f"video_names: {len(video_names)} names for {len(videos.lengths)} videos; give one each")
+        # Made of a video alone and not of the batch: what is kept must not depend on where it was first met.
+        make = self.connector.without_question
+        known = self.known.of(video_names, lambda missing: make(videos.at(missing)))
+        return self.connector(videos, prompts, known)
 
     def read_visual_inputs(
         self,
@@ -181,7 +207,9 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
         else:
             tokens = self.visual_tokens(**{name: visual.get(name) for name in VISUAL_INPUTS})
             expected = tokens.shape[0]
-        if int(slots.sum()) != expected:
+        if not on_host(slots):  # without waiting for the device
+            torch._assert_async(slots.sum() == expected, "input_ids: not as many image tokens as the videos give")
+        elif int(slots.sum()) != expected:
             raise UserError(
                 f"input_ids hold {int(slots.sum())} image tokens, the videos give {expected}; "
                 "expand every <image> to num_visual_tokens(T) copies"
@@ -225,11 +253,16 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
         prompt_input_ids: Tensor | None = None,
         prompt_attention_mask: Tensor | None = None,
         prompt_video: Tensor | None = None,
+        video_names: Sequence[Hashable] | None = None,
         inputs_embeds: Tensor | None = None,
         position_ids: Tensor | None = None,
+        logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
-        """Logits (B, S, vocabulary) and, with `labels` (B, S), the language-modelling loss; image tokens carry none."""
+        """Logits (B, S, vocabulary) and, with `labels` (B, S), the language-modelling loss; image tokens carry none.
+
+        `logits_to_keep`: the last so many positions, or those of a tensor, alone get logits; `generate` asks for one.
+        """
         if inputs_embeds is None:
             inputs_embeds = self.embed(
                 input_ids,
@@ -239,6 +272,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 prompt_input_ids=prompt_input_ids,
                 prompt_attention_mask=prompt_attention_mask,
                 prompt_video=prompt_video,
+                video_names=video_names,
             )
             if labels is not None:
                 labels = labels.masked_fill(input_ids == self.config.image_token_id, IGNORED_LABEL)
@@ -246,6 +280,8 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
             if position_ids is None and attention_mask is not None and attention_mask.shape == inputs_embeds.shape[:2]:
                 position_ids = (attention_mask.long().cumsum(1) - 1).clamp(min=0)
             kwargs["position_ids"] = position_ids
+        if self._keeps_logits:
+            kwargs["logits_to_keep"] = logits_to_keep
         return self.language_model(inputs_embeds=inputs_embeds, attention_mask=attention_mask, labels=labels, **kwargs)
 
     @torch.no_grad()

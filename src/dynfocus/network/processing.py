@@ -71,7 +71,7 @@ class DynFocusProcessor(ProcessorMixin):
         config: DynFocusConfig | dict[str, Any] | None = None,
         **kwargs: Any,
     ):
-        super().__init__(tokenizer, qformer_tokenizer, **kwargs)
+        super().__init__(tokenizer=tokenizer, qformer_tokenizer=qformer_tokenizer, **kwargs)
         self.config = DynFocusConfig(**config) if isinstance(config, dict) else config
         self.image_token_id = add_image_token(tokenizer)
 

@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import InstructBlipQFormerConfig, InstructBlipQFormerModel
 
 from dynfocus.network.batch import Prompts, Rows
+from dynfocus.network.distances import on_host
 
 FRAMES_PER_PASS = 64
 """Frames that go through the Q-Former at once when no gradient is needed."""
@@ -52,7 +53,8 @@ class TextEncoder(nn.Module):
 
     def _visible(self, mask: Tensor | None) -> Tensor | None:
         """Attention mask (Q, 1, 1, n + W) over queries and words; None where no word is padding."""
-        if mask is None or bool(mask.all()):
+        # Without a mask attention is faster; whether one is needed is asked only where asking is free.
+        if mask is None or (on_host(mask) and bool(mask.all())):
             return None
         return F.pad(mask.bool(), (self.query_tokens.shape[1], 0), value=True)[:, None, None, :]
 

@@ -7,7 +7,7 @@ configuration. Light: no torch.
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Literal, Protocol
 
 CONTEXT_AND_CONTENT = 2
 """J, the tokens of F_coarse: the context token and the content token of a frame."""
@@ -16,23 +16,37 @@ STAR_SPATIAL_GRID = 8
 STAR_SPATIAL_FRAMES = 1
 STAR_RETRIEVED_FRAMES = 3
 UNIVI_LEVELS = (64, 32, 16)
-"""Chat-UniVi: tokens of an event at its three grains, 112 in all."""
+"""Chat-UniVi: tokens of a frame and of an event at its three grains, 112 in all."""
 UNIVI_FRAMES_PER_EVENT = 16
 
 
 class NetworkFields(Protocol):
-    """The fields of the `network` section that decide the token count."""
+    """The fields of the `network` section that the network's functions read."""
 
     encoder: str
     grid: int
     pooled_grid: int
     event_prototypes: int
     selection_ratio: float
+    temporal_neighbours: int
     fine_prototypes: int
     coarse_prototypes: int
+    fine_neighbours: int
+    coarse_neighbours: int
+    clustering: str
+    density_neighbours: Literal["others", "with_itself"]
+    density_separation: Literal["squared", "distance"]
+    densest_separation: Literal["own", "sample"]
+    kmeans_weights: Literal["density", "exp_density", "equal"]
+    merge_weights: Literal["exp_density", "mean"]
     fusion: str
     cone_tokens: str
     rod_tokens: int
+    rod_order: Literal["context_first", "content_first"]
+    selection: str
+    perturbations: int
+    sigma: float
+    topk_gradient: Literal["full", "diagonal"]
 
 
 def selected_events(network: NetworkFields, frames: int) -> tuple[int, int]:
@@ -78,11 +92,15 @@ def univi_levels(network: NetworkFields) -> tuple[int, ...]:
     return tuple(min(level, network.grid**2) for level in UNIVI_LEVELS)
 
 
-def star_layout(network: NetworkFields, frames: int) -> tuple[int, int, int]:
-    """Flash-VStream's STAR memory: whole frames (latest, retrieved), temporal clusters, tokens of a whole frame."""
-    clusters = min(frames, network.event_prototypes)
-    whole = STAR_SPATIAL_FRAMES + min(STAR_RETRIEVED_FRAMES, clusters)
-    return whole, clusters, min(STAR_SPATIAL_GRID, network.grid) ** 2
+def star_side(network: NetworkFields) -> int:
+    """Flash-VStream: side of the grid of a whole frame in the spatial and retrieved memories."""
+    return min(STAR_SPATIAL_GRID, network.grid)
+
+
+def star_layout(network: NetworkFields, frames: int) -> tuple[int, int]:
+    """Flash-VStream's STAR memory: whole frames (latest, retrieved) and clusters of the frames before the latest."""
+    clusters = min(frames - 1, network.event_prototypes)
+    return STAR_SPATIAL_FRAMES + min(STAR_RETRIEVED_FRAMES, clusters), clusters
 
 
 def num_visual_tokens(network: NetworkFields, frames: int) -> int:
@@ -92,8 +110,8 @@ def num_visual_tokens(network: NetworkFields, frames: int) -> int:
     if network.encoder in ("two_token", "llama_vid"):
         return CONTEXT_AND_CONTENT * frames
     if network.encoder == "flash_vstream":
-        whole, clusters, patches = star_layout(network, frames)
-        return whole * patches + clusters * (network.pooled_grid**2 + 1)
+        whole, clusters = star_layout(network, frames)
+        return whole * star_side(network) ** 2 + clusters * (network.pooled_grid**2 + 1)
     if network.encoder == "chat_univi":
         return univi_events(network, frames) * sum(univi_levels(network))
     _, cones = selected_events(network, frames)

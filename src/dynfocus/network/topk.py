@@ -2,7 +2,16 @@
 
 The indicator P_σ ∈ R^{K×L} is the mean of the sorted one-hot Top-K matrices of n Gaussian perturbations of the scores.
 Its Jacobian is the Gaussian-smoothing estimator E[P(s + σZ) ⊗ Z] / σ. Neither pass builds the n × K × L one-hot tensor:
-the forward pass counts, and the backward pass needs per draw only the sum of the gradients at its K chosen entries.
+the forward pass counts, and the backward pass needs per draw only g, the sum of the gradients at its K chosen entries.
+
+    scores s = (0.2, 0.9, 0.6), K = 2, two draws
+    draw 1 chooses 1 and 2:  row 0 → score 1, row 1 → score 2      P_σ = ½ (0 1 0) + ½ (1 0 0) = (½ ½ 0)
+    draw 2 chooses 0 and 1:  row 0 → score 0, row 1 → score 1            (0 0 1)     (0 1 0)   (0 ½ ½)
+
+The frames of a film share most of their features, so g is a large constant plus a small part that knows which frames
+were chosen, and the constant times the noise is what the estimator mostly consists of. E[Z] = 0: subtracting from each
+draw's g the mean over the *other* draws leaves the expectation as it is and takes the constant out. That is the mean
+over all draws subtracted, times n / (n − 1). At K = L, where nothing can be chosen, the gradient is zero to rounding.
 """
 
 from __future__ import annotations
@@ -73,7 +82,12 @@ class _PerturbedTopK(torch.autograd.Function):
     def backward(ctx, grad):
         noise, cells, chosen = ctx.saved_tensors
         draws = noise.shape[1]
-        padded = F.pad(grad.float(), (0, 0, 1, 0)).flatten(1)
-        entry = padded.gather(1, cells.flatten(1)).view_as(noise).mul_(chosen)
-        slope = torch.bmm(entry.sum(2)[:, None, :], noise)[:, 0] if ctx.full else entry.mul_(noise).sum(1)
-        return (slope / (draws * ctx.sigma)).to(ctx.dtype), None, None, None, None, None
+        padded = F.pad(grad.float(), (0, 0, 1, 0)).flatten(1)  # (V, (K + 1)·L): row 0 is that of no choice yet
+        entry = padded.gather(1, cells.flatten(1)).view_as(noise).mul_(chosen)  # (V, n, L): the gradient at each choice
+        if ctx.full:
+            gain = entry.sum(2)  # g (V, n)
+            slope = torch.bmm((gain - gain.mean(1, keepdim=True))[:, None, :], noise)[:, 0]
+        else:  # ∂P[k, l] / ∂s[l] alone: each score has an estimator, and a mean, of its own
+            slope = entry.sub_(entry.mean(1, keepdim=True)).mul_(noise).sum(1)
+        # With one draw there is no other draw whose mean could be subtracted: the gradient is zero, not infinite.
+        return (slope / (max(draws - 1, 1) * ctx.sigma)).to(ctx.dtype), None, None, None, None, None

@@ -12,6 +12,7 @@ import yaml
 from dynfocus.config.experiments import Experiments, Item, load_experiments, require_known, run_config
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
+from dynfocus.extensions import BUILT_IN, in_file
 from dynfocus.files import hash_of, write_text
 from dynfocus.steps.code import readers
 from dynfocus.steps.layout import Layout
@@ -167,6 +168,12 @@ class Jobs:
         settings = getattr(self.config.backbones, backbone)
         name = settings.model if backbone == "clip" else settings.name
         return [Path(name)] if name.endswith(".json") else []
+
+    def extension_files(self, run: str) -> list[Path]:
+        """The files from outside this package that a run's network takes a part from."""
+        network = self.run(run).network
+        places = (in_file(getattr(network, kind)) for kind in BUILT_IN)
+        return sorted({place[0] for place in places if place is not None})
 
     def readers(self, sets: Iterable[str]) -> list[str]:
         """The modules that read the files of sets."""

@@ -180,6 +180,9 @@ class _Train(Step):
         """The run and the stage whose settings decide it."""
         raise NotImplementedError
 
+    def files(self, jobs: Jobs) -> Sequence[Path]:
+        return jobs.extension_files(self.trained(jobs)[0])
+
     def mixture(self, jobs: Jobs) -> Iterable[Step]:
         """Records and features of the training sets."""
         run, stage = self.trained(jobs)
@@ -271,6 +274,9 @@ class AnswerQuestions(Step):
         yield model_of(jobs, self.run, self.seed)
         yield from (PrepareData(name) for name in jobs.benchmarks(self.run))
         yield from (ExtractFeatures(*shard) for shard in jobs.benchmark_shards(self.run))
+
+    def files(self, jobs: Jobs) -> Sequence[Path]:
+        return jobs.extension_files(self.run)
 
     def settings(self, jobs: Jobs) -> Slice:
         return jobs.run_settings(self.run, "answer_questions") | {"benchmarks": jobs.benchmarks(self.run)}

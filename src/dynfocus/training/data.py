@@ -276,15 +276,16 @@ class EpochSampler(Sampler[int]):
 class Collator:
     """Samples to one padded batch of the network's forward inputs (right padding).
 
-    Keys: `input_ids`, `attention_mask`, `labels` (B, S); `video_features` (V, Tmax, N, d), `video_mask` (V, Tmax);
-    `prompt_input_ids`, `prompt_attention_mask` (Q, W), `prompt_video` (Q,). A medium that several samples of the batch
-    share is stacked once. Without visual tokens (text alone, the blind model) the visual keys are left out.
+    Keys: `input_ids`, `attention_mask`, `labels` (B, S); `video_features` (V, Tmax, N, d), `video_mask` (V, Tmax),
+    `video_names` (V names); `prompt_input_ids`, `prompt_attention_mask` (Q, W), `prompt_video` (Q,). A medium that
+    several samples of the batch share is stacked once. Without visual tokens (text alone, the blind model) the visual
+    keys are left out.
     """
 
     processor: Any
     dtype: torch.dtype = torch.float32
 
-    def __call__(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+    def __call__(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         videos: dict[Any, int] = {}
         features: list[Tensor] = []
         prompts: list[str] = []
@@ -302,7 +303,9 @@ class Collator:
                 features.append(sample["features"])
             prompts += tokens.prompts
             prompt_video += [videos[sample["media"]]] * len(tokens.prompts)
-        return self._text(rows) | (self._visual(features, prompts, prompt_video) if prompts else {})
+        if not prompts:
+            return self._text(rows)
+        return self._text(rows) | self._visual(features, prompts, prompt_video) | {"video_names": list(videos)}
 
     def _text(self, rows: Sequence[tuple[list[int], list[int]]]) -> dict[str, Tensor]:
         """Padded ids, mask and labels; the first position never carries loss, since nothing predicts it."""

@@ -162,6 +162,7 @@ def load_model(job: Job) -> tuple[Any, Any]:
     model.set_trainable(set(job.settings.trainable) - {lora.PART})
     if lora.PART in job.settings.trainable:
         lora.add_adapters(model, job.settings.lora_rank, job.settings.lora_alpha)
+    model.remember()
     if job.settings.gradient_checkpointing:
         # Newer transformers call it activation checkpointing.
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable

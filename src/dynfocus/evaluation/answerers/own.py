@@ -30,6 +30,7 @@ class OwnModel:
     def __init__(self, checkpoint: Path, device: torch.device, dtype: torch.dtype, network: Network | None = None):
         settings = answering_config(checkpoint, network)
         self._model = AutoModelForCausalLM.from_pretrained(checkpoint, config=settings, dtype=dtype).to(device).eval()
+        self._model.remember()
         self._processor = DynFocusProcessor.from_pretrained(checkpoint)
         self._processor.config = self._model.config
 
@@ -41,10 +42,12 @@ class OwnModel:
         videos: Sequence[Tensor],
         video_of: Sequence[int | None],
         evaluation: Evaluation,
+        names: Sequence[str] | None = None,
     ) -> list[Reply]:
         """Replies to user turns `texts`, each with its text-encoder prompt.
 
-        `videos`: features (T, N, d); `video_of`: the video of each text, None for text alone. A video is encoded once.
+        `videos`: features (T, N, d); `video_of`: the video of each text, None for text alone. A video is encoded once;
+        by its name in `names`, what depends on no question is kept for later batches.
         """
         seen = [video is not None for video in video_of]
         batch = self._processor(
@@ -54,6 +57,7 @@ class OwnModel:
             prompt_video=[video for video in video_of if video is not None],
             padding_side="left",
         ).to(self._model.device)
+        batch["video_names"] = names
         slot = self._processor.image_token_id
         return generate_replies(self._model, self._processor.tokenizer, batch, evaluation, [slot])
 
@@ -93,6 +97,7 @@ class OwnAnswerer:
             list(videos.values()),
             [place.get(request.question.video) for request in requests],
             self._evaluation,
+            [f"{requests[0].question.benchmark}/{video}" for video in videos],
         )
 
 
