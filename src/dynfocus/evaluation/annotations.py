@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from dynfocus.datasets.media import VIDEO_SUFFIXES
 from dynfocus.errors import UserError
-
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 
 
 class Row:
