@@ -124,11 +124,11 @@ def test_a_discarded_lead_in_is_decoded_and_not_counted(tmp_path):
 def test_negative_first_times_are_counted_from_the_first_frame(tmp_path):
     """Offsets of presentation in FLV are signed; its muxer writes none that lead below 0, so they are set here."""
     path = write(tmp_path / "film.flv", CODINGS["H.264 with B-frames"], moving())
-    content = bytearray(path.read_bytes())
+    content, place = bytearray(path.read_bytes()), 0
     with av.open(str(path)) as container:
         for packet in container.demux(video=0):
             if packet.size:
-                place = content.index(bytes(packet)) - 3
+                place = content.index(bytes(packet), place + 4) - 3
                 content[place : place + 3] = (packet.pts - packet.dts - 500).to_bytes(3, "big", signed=True)
     path.write_bytes(bytes(content))
     with av.open(str(path)) as container:

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from dynfocus.datasets.records import Record, media_path
 
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov")
+VIDEO_SUFFIXES = (
+    *(".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".flv"),
+    *(".ts", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv", ".gif"),
+)
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 GENOME_FOLDERS = ("vg/VG_100K/", "vg/VG_100K_2/")
 

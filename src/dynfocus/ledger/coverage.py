@@ -1,7 +1,8 @@
 """Every video and image of a set opened, and the failures counted by kind.
 
-A video counts as readable when all of its packets can be walked and its first and last frame decode; an image when all
-of it decodes. The report names each failure, so that a set can be completed; nothing is skipped without being counted.
+A video counts as readable when it is not cut off, all of its packets can be walked and its first and last frame decode
+(all of them, where its container tells too little to reach a frame alone); an image when all of it decodes. The
+report names each failure, so that a set can be completed; nothing is skipped without being counted.
 """
 
 from __future__ import annotations
