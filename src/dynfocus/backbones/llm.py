@@ -25,7 +25,7 @@ from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
 from dynfocus.network.processing import add_image_token
 from dynfocus.prompts import IGNORE, tokenize
-from dynfocus.world.films import ACTIONS, COLORS, MOMENTS, NUMBERS, PLACES, SHAPES, make_film
+from dynfocus.world.films import ACTIONS, CARD, COLORS, NUMBERS, PLACES, SHAPES, SIDES, TURNS, make_film
 from dynfocus.world.seeds import film_seeds
 from dynfocus.world.text import LETTERS, Lesson, drill, primer, reading_lesson
 
@@ -138,7 +138,7 @@ def make_tokenizer(lessons: list[Lesson], vocab_size: int) -> PreTrainedTokenize
 
 
 def lesson_texts(lessons: list[Lesson]) -> Iterator[str]:
-    words = (*COLORS, *SHAPES, *PLACES, *ACTIONS, *NUMBERS, *MOMENTS, *LETTERS, "big", "small", "yes", "no")
+    words = (*COLORS, *SHAPES, *PLACES, *ACTIONS, *NUMBERS, *SIDES, *TURNS, CARD, *LETTERS, "big", "small", "yes", "no")
     for lesson in lessons:
         yield lesson.rendered.text.replace(IMAGE_TOKEN, "")
         yield " ".join(("", *words))

@@ -14,6 +14,7 @@ PROMPT = (
     "Select the best answer to the following multiple-choice question based on the video. "
     "Respond with only the letter (A, B, C, or D) of the correct option."
 )
+TAIL = "The best answer is:"
 
 
 class VideoMme(MultipleChoice):
@@ -45,7 +46,7 @@ class VideoMme(MultipleChoice):
             benchmark=self.name,
             question_id=row.text("question_id"),
             video=videos(row.text("videoID")),
-            text="\n".join((PROMPT, question, *options, "The best answer is:")),
+            text="\n".join((PROMPT, question, *options, TAIL)),
             encoder_prompt=question,
             gold=row.text("answer"),
             options=bare,
