@@ -1,8 +1,8 @@
 """The language model: a Hugging Face causal LM with its tokenizer.
 
 `train` makes a small Llama that can read: it learns to answer questions about sketches of films
-(`dynfocus.world.text`) in the chat template of the instruction stage. `hub` stores a published
-model as it is.
+(`dynfocus.world.text`) in the chat template of the instruction stage, and leaves in `told_the_truth.json` how well it
+reads the truth about films that are new to it. `hub` stores a published model as it is.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ from dynfocus.network.processing import add_image_token
 from dynfocus.prompts import IGNORE, tokenize
 from dynfocus.world.films import ACTIONS, CARD, COLORS, NUMBERS, PLACES, SHAPES, SIDES, TURNS, make_film
 from dynfocus.world.seeds import film_seeds
-from dynfocus.world.text import LETTERS, Lesson, drill, primer, reading_lesson
+from dynfocus.world.text import LETTERS, Lesson, binding_drill, letter_drill, primer, reading_lesson
 
 LESSONS = 3000
 """Films of the drills, of the primers and of the lessons; training passes over them as often as its steps need."""
-DRILL_END, PRIMER_END = 0.28, 0.42
-"""Shares of the steps: at first drills and primers take turns, then come primers, then lessons in chat form."""
+BINDING_END, LETTERS_END = 0.3, 0.55
+"""Shares of the steps: first primers and drills of binding take turns, then primers and those of letters, then lessons."""
+EXAMS = 250
+"""Lessons on films that it has not read about, by which the finished model is marked."""
+TRUTH_FILE = "told_the_truth.json"
 SPECIAL = ("<unk>", "<s>", "</s>")
 
 
@@ -74,8 +77,9 @@ def train(settings: LlmBackbone, out: Path, seed: int) -> None:
     """Train tokenizer and Llama on reading lessons; answers carry the loss."""
     shape = json.loads(Path(settings.name).read_text(encoding="utf-8"))
     numbers = film_seeds("reading", seed, LESSONS)
-    drills = [drill(number) for number in numbers if len(make_film(number).scenes[0].things) > 1]
-    primers, lessons = [primer(number) for number in numbers], [reading_lesson(number) for number in numbers]
+    bindings = [binding_drill(number) for number in numbers if len(make_film(number).scenes[0].things) > 1]
+    primers, letters = [primer(number) for number in numbers], [letter_drill(number) for number in numbers]
+    lessons = [reading_lesson(number) for number in numbers]
     tokenizer = make_tokenizer(lessons[:800], shape.pop("vocab_size"))
     torch.manual_seed(seed)
     model = LlamaForCausalLM(
@@ -94,16 +98,39 @@ def train(settings: LlmBackbone, out: Path, seed: int) -> None:
 
     def losses() -> Iterator[torch.Tensor]:
         generator = np.random.default_rng(seed)
-        courses = [ordered(reader, course) for course in (drills, primers, lessons)]
+        first, second, third, last = (ordered(reader, course) for course in (bindings, primers, letters, lessons))
         for step in range(settings.steps):
             share = step / settings.steps
-            course = courses[step % 2 if share < DRILL_END else 1 if share < PRIMER_END else 2]
-            first = generator.integers(len(course) - settings.batch_size + 1)
-            yield reading_loss(model, *collate(course[first : first + settings.batch_size]))
+            turns = (first, second) if share < BINDING_END else (second, third) if share < LETTERS_END else (last, last)
+            course = turns[step % 2]
+            start = generator.integers(len(course) - settings.batch_size + 1)
+            yield reading_loss(model, *collate(course[start : start + settings.batch_size]))
 
     optimize(model, losses(), settings.steps, settings.learning_rate, "reading lessons of the LLM")
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+    unread = film_seeds("reading", seed, LESSONS + EXAMS)[LESSONS:]
+    marks = told_the_truth(model, reader, [reading_lesson(number) for number in unread])
+    (out / TRUTH_FILE).write_text(json.dumps(marks, indent=2) + "\n", encoding="utf-8")
+
+
+@torch.no_grad()
+def told_the_truth(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, lessons: list[Lesson]
+) -> dict[str, dict[str, int]]:
+    """Rounds and right answers (each token the likeliest one) by kind and style: a bound for any method."""
+    marks: dict[str, dict[str, int]] = {}
+    for lesson in lessons:
+        rows, ids, labels = collate([encode_lesson(tokenizer, lesson)])
+        wanted = labels[0, 1:]
+        answered = wanted != IGNORE
+        right = (model.lm_head(read(model, rows, ids, labels)[0, :-1]).argmax(-1) == wanted) | ~answered
+        starts = (answered[1:] & ~answered[:-1]).nonzero().flatten() + 1
+        for kind, start, stop in zip(lesson.kinds, starts, [*starts[1:], len(wanted)], strict=bool(lesson.kinds)):
+            mark = marks.setdefault(kind, {"asked": 0, "right": 0})
+            mark["asked"] += 1
+            mark["right"] += bool(right[start:stop].all())
+    return dict(sorted(marks.items()))
 
 
 @torch.no_grad()
@@ -174,10 +201,15 @@ def collate(samples: list[tuple[list[list[int]], list[int]]]) -> tuple[torch.Ten
     return torch.tensor(rows), torch.tensor(ids), torch.from_numpy(padded)
 
 
-def reading_loss(model: LlamaForCausalLM, rows: torch.Tensor, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy of the answers' tokens; logits are computed where there is a label."""
+def read(model: LlamaForCausalLM, rows: torch.Tensor, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Hidden states (B, S, width) of collated lessons."""
     table = model.get_input_embeddings()
     flat = torch.zeros(labels.numel(), table.embedding_dim).index_add(0, rows, table(ids))
-    hidden = model.model(inputs_embeds=flat.view(*labels.shape, -1)).last_hidden_state[:, :-1]
+    return model.model(inputs_embeds=flat.view(*labels.shape, -1)).last_hidden_state
+
+
+def reading_loss(model: LlamaForCausalLM, rows: torch.Tensor, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy of the answers' tokens; logits are computed where there is a label."""
+    hidden = read(model, rows, ids, labels)[:, :-1]
     answered = labels[:, 1:] != IGNORE
     return nn.functional.cross_entropy(model.lm_head(hidden[answered]), labels[:, 1:][answered])

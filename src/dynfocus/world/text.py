@@ -148,8 +148,11 @@ def caption(film: Film) -> Rendered:
     return Rendered(text, ((len(IMAGE_TOKEN), len(text)),), ("",))
 
 
-def primer(seed: int, kinds: tuple[str, ...] = KINDS, rounds: int = 8) -> Lesson:
-    """An easy lesson: the sketch of one scene and open questions of some kinds."""
+STYLES = {"open": open_round, "choice": choice_round, "yes_no": yes_no_round}
+
+
+def primer(seed: int, kinds: tuple[str, ...] = KINDS, rounds: int = 14) -> Lesson:
+    """An easy lesson: the sketch of one scene and many open questions of some kinds."""
     rng = random.Random(f"primer-{seed}")
     film = make_film(seed)
     asked = every_question(film, kinds)[:rounds]
@@ -157,12 +160,21 @@ def primer(seed: int, kinds: tuple[str, ...] = KINDS, rounds: int = 8) -> Lesson
     return Lesson(sketch(film, rng), rendered, tuple(qa.kind for qa in asked))
 
 
-def drill(seed: int) -> Lesson:
-    """A primer on what is hardest to learn: which words go together, among several things."""
+def binding_drill(seed: int) -> Lesson:
+    """A primer on which words go together, among several things."""
     return primer(seed, BINDING_KINDS)
 
 
-STYLES = {"open": open_round, "choice": choice_round, "yes_no": yes_no_round}
+def letter_drill(seed: int, rounds: int = 5) -> Lesson:
+    """A lesson on naming what is found by its letter, or by yes or no; half of the questions come openly before."""
+    rng = random.Random(f"letters-{seed}")
+    film, talk, kinds = make_film(seed), [], []
+    for qa in every_question(film)[:rounds]:
+        style = rng.choice(("choice", "choice", "yes_no"))
+        for name in ("open", style) if rng.random() < 0.5 else (style,):
+            talk.append(STYLES[name](qa, rng))
+            kinds.append(f"{qa.kind}/{name}")
+    return Lesson(sketch(film, rng), chat("", talk), tuple(kinds))
 
 
 def reading_lesson(seed: int, rounds: int = 6) -> Lesson:
