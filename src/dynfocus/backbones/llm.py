@@ -32,7 +32,7 @@ from dynfocus.world.text import LETTERS, Lesson, binding_drill, letter_drill, pr
 LESSONS = 3000
 """Films of the drills, of the primers and of the lessons; training passes over them as often as its steps need."""
 BINDING_END, LETTERS_END = 0.3, 0.55
-"""Shares of the steps: first primers and drills of binding take turns, then primers and those of letters, then lessons."""
+"""Shares of the steps: primers and drills of binding take turns, then primers and drills of letters, then lessons."""
 EXAMS = 250
 """Lessons on films that it has not read about, by which the finished model is marked."""
 TRUTH_FILE = "told_the_truth.json"
