@@ -9,7 +9,7 @@ has learnt to read before stage 1, which then only has to speak the language of 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.evaluation.benchmarks import lvbench, mlvu, video_mme, videohallucer
@@ -25,10 +25,14 @@ DESCRIBE_PROMPTS = (
 )
 LETTERS = "ABCDEF"
 END = "</s>"
-CAPTION_SHARE, CLIP_SHARE = 0.2, 0.75
+CAPTION_SHARE, CLIP_SHARE = 0.25, 0.8
 """Share of the lessons that are captions, and of these that tell a clip."""
 SEEN_SHARE = 0.6
 """Share of the idle beats, and of the later beats of an event, that a sketch has."""
+RICH_SHARE = 0.3
+"""Share of the idle beats of a sketch that have as much as those of an event."""
+PATCHES, CLIP_PATCHES = (1, 3, 8, 20), (2, 8, 20, 36)
+"""Patches of the place at most, in a full beat of a film and of a clip: methods differ in how much of it they keep."""
 BINDING_KINDS = ("color_of", "shape_of", "side", "relation")
 """Kinds of question that need to know which words go together."""
 
@@ -104,31 +108,32 @@ def bag_of_actor(scene: Scene, action: str | None) -> Bag:
     return (scene.place, "big", scene.actor.color, scene.actor.shape, *((action,) if action else ()))
 
 
-def sketch_beat(scene: Scene, beat: int, rng: random.Random) -> list[Bag]:
+def sketch_beat(scene: Scene, beat: int, most: int, rng: random.Random) -> list[Bag]:
     """What there is to notice at a beat, in any order: small things once or twice among what repeats.
 
-    An idle beat may be down to a bag or two, as a rod is.
+    `most`: patches of the place that a full beat has at most. An idle beat may be down to a bag or two, as a rod is.
     """
     event = scene.at(beat)
     if event and event.card:
-        return [(CARD,)] * rng.randint(1, 4)
-    rich = event is not None or rng.random() < 0.3
-    seen = [bag_of_actor(scene, event.action if event else None)] * rng.randint(1, 4 if rich else 1)
+        return [(CARD,)] * rng.randint(1, 2 + most // 2)
+    rich = event is not None or rng.random() < RICH_SHARE
+    seen = [bag_of_actor(scene, event.action if event else None)] * rng.randint(1, 5 if rich else 1)
     for thing in event.things if event else ():
         seen += [(scene.place, "small", thing.color, thing.shape, thing.side)] * rng.randint(1, 2)
-    seen += [(scene.place,)] * rng.randint(0, 6 if rich else 1)
+    seen += [(scene.place,)] * rng.randint(most // 2 if rich else 0, most if rich else 1)
     rng.shuffle(seen)
     return seen
 
 
 def sketch(film: Film, rng: random.Random) -> list[Bag]:
     """A film as bags of words, beat by beat; some idle beats and some of the second beats of events are left out."""
-    bags = []
+    bags: list[Bag] = []
+    most = rng.choice(CLIP_PATCHES if film.scenes[0].plot == "clip" else PATCHES)
     for scene in film.scenes:
         for beat in range(scene.beats):
             event = scene.at(beat)
             if (event and event.start == beat) or rng.random() < SEEN_SHARE:
-                bags += sketch_beat(scene, beat, rng)
+                bags += sketch_beat(scene, beat, most, rng)
     return bags
 
 
@@ -166,14 +171,20 @@ def binding_drill(seed: int) -> Lesson:
 
 
 def letter_drill(seed: int, rounds: int = 5) -> Lesson:
-    """A lesson on naming what is found by its letter, or by yes or no; half of the questions come openly before."""
+    """A lesson on naming what is found by its letter, or by yes or no.
+
+    A third of the questions come openly before, and another third say the answer, so that only its letter is asked for.
+    """
     rng = random.Random(f"letters-{seed}")
     film, talk, kinds = make_film(seed), [], []
     for qa in every_question(film)[:rounds]:
-        style = rng.choice(("choice", "choice", "yes_no"))
-        for name in ("open", style) if rng.random() < 0.5 else (style,):
-            talk.append(STYLES[name](qa, rng))
-            kinds.append(f"{qa.kind}/{name}")
+        style, help_ = rng.choice(("choice", "choice", "yes_no")), rng.randrange(3)
+        if help_ == 0:
+            talk.append(open_round(qa, rng))
+            kinds.append(f"{qa.kind}/open")
+        asked = replace(qa, text=f"{qa.text} {qa.answer}.") if help_ == 1 else qa
+        talk.append(STYLES[style](asked, rng))
+        kinds.append(f"{qa.kind}/{style}")
     return Lesson(sketch(film, rng), chat("", talk), tuple(kinds))
 
 
