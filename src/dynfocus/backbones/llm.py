@@ -27,15 +27,12 @@ from dynfocus.network.processing import add_image_token
 from dynfocus.prompts import IGNORE, tokenize
 from dynfocus.world.films import ACTIONS, CARD, COLORS, NUMBERS, PLACES, SHAPES, SIDES, TURNS, make_film
 from dynfocus.world.seeds import film_seeds
-from dynfocus.world.text import LETTERS, Lesson, binding_drill, letter_drill, primer, reading_lesson
+from dynfocus.world.text import LETTERS, Lesson, drill, primer, reading_lesson
 
 LESSONS = 3000
 """Films of the drills, of the primers and of the lessons; training passes over them as often as its steps need."""
-BINDING_END, LETTERS_END = 0.3, 0.55
-"""Shares of the steps: primers and drills of binding take turns, then primers and drills of letters, then lessons."""
-SIMILARITY_BLOCKS = (0, 2)
-TURNING, HABIT = 6, 4.0
-"""Frequencies of the head that looks two tokens back, and the length of its biases in each."""
+DRILL_END, PRIMER_END = 0.35, 0.5
+"""Shares of the steps: at first drills and primers take turns, then come primers, then lessons in chat form."""
 EXAMS = 250
 """Lessons on films that it has not read about, by which the finished model is marked."""
 TRUTH_FILE = "told_the_truth.json"
@@ -80,9 +77,8 @@ def train(settings: LlmBackbone, out: Path, seed: int) -> None:
     """Train tokenizer and Llama on reading lessons; answers carry the loss."""
     shape = json.loads(Path(settings.name).read_text(encoding="utf-8"))
     numbers = film_seeds("reading", seed, LESSONS)
-    bindings = [binding_drill(number) for number in numbers if len(make_film(number).scenes[0].things) > 1]
-    primers, letters = [primer(number) for number in numbers], [letter_drill(number) for number in numbers]
-    lessons = [reading_lesson(number) for number in numbers]
+    drills = [drill(number) for number in numbers if len(make_film(number).scenes[0].things) > 1]
+    primers, lessons = [primer(number) for number in numbers], [reading_lesson(number) for number in numbers]
     tokenizer = make_tokenizer(lessons[:800], shape.pop("vocab_size"))
     torch.manual_seed(seed)
     model = LlamaForCausalLM(
@@ -95,17 +91,16 @@ def train(settings: LlmBackbone, out: Path, seed: int) -> None:
         )
     )
 
-    start_with_habits(model)
+    start_as_similarity(model)
     reader = copy.deepcopy(tokenizer)
     add_image_token(reader)
 
     def losses() -> Iterator[torch.Tensor]:
         generator = np.random.default_rng(seed)
-        first, second, third, last = (ordered(reader, course) for course in (bindings, primers, letters, lessons))
+        courses = [ordered(reader, course) for course in (drills, primers, lessons)]
         for step in range(settings.steps):
             share = step / settings.steps
-            turns = (first, second) if share < BINDING_END else (second, third) if share < LETTERS_END else (last, last)
-            course = turns[step % 2]
+            course = courses[step % 2 if share < DRILL_END else 1 if share < PRIMER_END else 2]
             start = generator.integers(len(course) - settings.batch_size + 1)
             yield reading_loss(model, *collate(course[start : start + settings.batch_size]))
 
@@ -137,23 +132,13 @@ def told_the_truth(
 
 
 @torch.no_grad()
-def start_with_habits(model: LlamaForCausalLM) -> None:
-    """Start two blocks with attention to what resembles the query, and one head with a look at the token two back.
+def start_as_similarity(model: LlamaForCausalLM) -> None:
+    """Let the first block attend to what resembles the query, by equal query and key weights.
 
-    Equal query and key weights let a question find the bag that shares its words, and what was found the option that
-    names it. Two tokens before an option's word stands its letter; the head's biases turn with the position, so that
-    their product peaks there. Chance weights learn all this late or never.
+    A question then finds the bag that shares its words from the start, which chance weights learn late or never.
     """
-    for block in (model.model.layers[number] for number in SIMILARITY_BLOCKS if number < len(model.model.layers)):
-        block.self_attn.q_proj.weight.copy_(block.self_attn.k_proj.weight)
-    attention, width = model.model.layers[0].self_attn, model.config.head_dim
-    for projection in (attention.q_proj, attention.k_proj):
-        projection.weight[:width] *= 0.1
-    rates = model.config.rope_parameters["rope_theta"] ** (-torch.arange(0, width, 2)[:TURNING] / width)
-    half = width // 2
-    attention.k_proj.bias[:TURNING] = HABIT
-    attention.q_proj.bias[:TURNING] = HABIT * torch.cos(2 * rates)
-    attention.q_proj.bias[half : half + TURNING] = -HABIT * torch.sin(2 * rates)
+    attention = model.model.layers[0].self_attn
+    attention.q_proj.weight.copy_(attention.k_proj.weight)
 
 
 def make_tokenizer(lessons: list[Lesson], vocab_size: int) -> PreTrainedTokenizerFast:
