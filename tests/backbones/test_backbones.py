@@ -46,6 +46,7 @@ LLM = {
     "intermediate_size": 48,
     "num_hidden_layers": 1,
     "num_attention_heads": 2,
+    "attention_bias": True,
     "tie_word_embeddings": True,
 }
 QFORMER = {
@@ -200,6 +201,17 @@ def test_the_llm_loads_in_transformers_and_generates(backbones):
     assert words["input_ids"][0, 0] == tokenizer.bos_token_id
     reply = model.generate(**words, max_new_tokens=3, do_sample=False, pad_token_id=tokenizer.pad_token_id)
     assert reply.shape[1] <= words["input_ids"].shape[1] + 3
+
+
+def test_a_head_of_a_new_llm_looks_two_tokens_back_and_others_at_what_is_alike():
+    shape = LlamaConfig(**LLM, head_dim=32, attn_implementation="eager")
+    model = LlamaForCausalLM(shape).eval()
+    llm.start_with_habits(model)
+    for block in model.model.layers[:1]:
+        assert torch.equal(block.self_attn.q_proj.weight[32:], block.self_attn.k_proj.weight[32:])
+    words = torch.randint(0, LLM["vocab_size"], (4, 30))
+    (seen, *_) = model.model(input_ids=words, output_attentions=True).attentions
+    assert (seen[:, 0, 10:].argmax(-1) == torch.arange(8, 28)).float().mean() > 0.9
 
 
 def test_the_llm_is_marked_on_each_kind_and_style(backbones):
