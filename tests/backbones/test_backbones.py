@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import open_clip
@@ -27,8 +28,9 @@ from dynfocus.backbones.loop import learning_rate, optimize, optimizers
 from dynfocus.config.schema import ClipBackbone, LlmBackbone, QformerBackbone
 from dynfocus.errors import UserError
 from dynfocus.network.build import build_model
+from dynfocus.network.processing import add_image_token
 from dynfocus.network.vision import load_vision_tower
-from dynfocus.world.films import ACTIONS, COLORS, MOMENTS, NUMBERS, PLACES, SHAPES, make_film
+from dynfocus.world.films import ACTIONS, CARD, COLORS, NUMBERS, PLACES, SHAPES, SIDES, TURNS, make_film
 from dynfocus.world.questions import ask
 from dynfocus.world.text import reading_lesson
 
@@ -44,6 +46,7 @@ LLM = {
     "intermediate_size": 48,
     "num_hidden_layers": 1,
     "num_attention_heads": 2,
+    "attention_bias": True,
     "tie_word_embeddings": True,
 }
 QFORMER = {
@@ -83,6 +86,7 @@ def prepare_all(config, folder: Path) -> Path:
     """Train the three backbones into `folder`, with little text and few stills."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(llm, "LESSONS", 24)
+        patch.setattr(llm, "EXAMS", 12)
         patch.setattr(qformer, "STILLS", 12)
         clip.prepare(config, folder / "clip")
         llm.prepare(config, folder / "llm")
@@ -199,6 +203,50 @@ def test_the_llm_loads_in_transformers_and_generates(backbones):
     assert reply.shape[1] <= words["input_ids"].shape[1] + 3
 
 
+def test_a_head_of_a_new_llm_looks_two_tokens_back_and_others_at_what_is_alike():
+    shape = LlamaConfig(**LLM, head_dim=32, attn_implementation="eager")
+    model = LlamaForCausalLM(shape).eval()
+    llm.start_with_habits(model)
+    for block in model.model.layers[:1]:
+        assert torch.equal(block.self_attn.q_proj.weight[32:], block.self_attn.k_proj.weight[32:])
+    words = torch.randint(0, LLM["vocab_size"], (4, 30))
+    (seen, *_) = model.model(input_ids=words, output_attentions=True).attentions
+    assert (seen[:, 0, 10:].argmax(-1) == torch.arange(8, 28)).float().mean() > 0.9
+
+
+def test_the_llm_is_marked_on_each_kind_and_style(backbones):
+    marks = json.loads((backbones / "llm" / llm.TRUTH_FILE).read_text())
+    assert {style for _, style in (kind.split("/") for kind in marks)} == {"open", "choice", "yes_no"}
+    assert all(0 <= mark["right"] <= mark["asked"] > 0 for mark in marks.values())
+
+
+def test_a_model_that_writes_the_right_words_is_marked_right(backbones):
+    tokenizer = AutoTokenizer.from_pretrained(backbones / "llm")
+    add_image_token(tokenizer)
+    lessons = [lesson for lesson in map(reading_lesson, range(6)) if lesson.kinds]
+    wanted = [torch.tensor(llm.encode_lesson(tokenizer, lesson)[1]) for lesson in lessons]
+
+    class Parrot:
+        """Knows the labels of all lessons but the last by heart."""
+
+        def __init__(self):
+            self.turn = iter([*wanted[:-1], torch.zeros_like(wanted[-1])])
+
+        def get_input_embeddings(self):
+            return torch.nn.Embedding(len(tokenizer), 2)
+
+        def model(self, inputs_embeds):
+            hidden = torch.nn.functional.one_hot(next(self.turn).clamp(min=0).roll(-1), len(tokenizer))
+            return SimpleNamespace(last_hidden_state=hidden[None])
+
+        def lm_head(self, hidden):
+            return hidden
+
+    marks = llm.told_the_truth(Parrot(), tokenizer, lessons)
+    assert sum(mark["asked"] for mark in marks.values()) == sum(len(lesson.kinds) for lesson in lessons)
+    assert sum(mark["right"] for mark in marks.values()) == sum(len(lesson.kinds) for lesson in lessons[:-1])
+
+
 @pytest.mark.parametrize(
     "text",
     [QUESTION, "USER: who is small and red?\nA. ring ASSISTANT: ring</s>", "Grüße, 東京 → 42", "two  spaces\n\nlines"],
@@ -212,7 +260,7 @@ def test_the_llm_tokenizer_gives_any_text_back(text, backbones):
 
 def test_each_word_of_the_world_is_one_token(backbones):
     tokenizer = AutoTokenizer.from_pretrained(backbones / "llm")
-    for word in (*COLORS, *SHAPES, *PLACES, *ACTIONS, *NUMBERS, *MOMENTS, "big", "small", "yes", "no"):
+    for word in (*COLORS, *SHAPES, *PLACES, *ACTIONS, *NUMBERS, *SIDES, *TURNS, CARD, "big", "small", "yes", "no"):
         assert tokenizer.convert_tokens_to_ids(f"▁{word}") != tokenizer.unk_token_id, word
         assert (
             len(tokenizer(f"it is {word}", add_special_tokens=False)["input_ids"])

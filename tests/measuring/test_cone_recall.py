@@ -57,7 +57,9 @@ def test_an_event_is_the_frames_within_its_seconds():
     assert visible([0, 2], 0.5, 1.5) == []
     film = make_film(3, scenes=2)
     spans = list(events_of(film))
-    assert len(spans) == 4 and all(0 <= start < stop <= film.seconds for start, stop in spans)
+    assert len(spans) == sum(not event.card for scene in film.scenes for event in scene.events) and all(
+        0 <= start < stop <= film.seconds for start, stop in spans
+    )
 
 
 def test_films_of_a_set_are_those_that_were_rendered(jobs):

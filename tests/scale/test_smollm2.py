@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 WHEEL = os.environ.get("SMOLLM2_WHEEL")
 # A few films and steps: the whole measurement is speed/measure_smollm2.py without these.
 SHORT = (
+    "world.train_clips=12",
     "world.train_films=12",
     "world.test_films=2",
     "backbones.clip.steps=20",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import Counter, defaultdict
@@ -11,8 +12,9 @@ from world_files import with_world, write_annotations
 
 from dynfocus.datasets import load_records, rounds
 from dynfocus.evaluation.benchmarks import benchmark, load_questions
-from dynfocus.world.films import COLORS, PLACES, SHAPES, make_film
-from dynfocus.world.questions import KINDS, ask
+from dynfocus.world.benchmark_sets import ACTIVITYNET_MIX, MSVD_MIX
+from dynfocus.world.films import ACTIONS, COLORS, PLACES, SHAPES, SIDES, make_film
+from dynfocus.world.questions import KINDS, ask, ask_mixed
 from dynfocus.world.text import LETTERS
 
 FILMS = 400
@@ -27,7 +29,7 @@ def many(mini_config, tmp_path_factory):
     """The folder of the benchmarks and of two training sets, with many films each."""
     folder = tmp_path_factory.mktemp("many")
     config = with_world(mini_config, test_films=FILMS, train_films=FILMS, extra_films=FILMS, train_images=FILMS)
-    write_annotations(config, folder, (*CHOICE_SETS, *YES_NO_SETS, "nextqa", "scienceqa"))
+    write_annotations(config, folder, ("msvd_qa", *CHOICE_SETS, *YES_NO_SETS, "nextqa", "scienceqa"))
     return folder
 
 
@@ -38,7 +40,7 @@ def highest_fair_share(chance: float, count: int) -> float:
 
 def stem(text: str) -> str:
     """A question without the words that differ from film to film."""
-    return re.sub(rf"\b({'|'.join((*COLORS, *SHAPES, *PLACES))})\b", "_", text)
+    return re.sub(rf"\b({'|'.join((*COLORS, *SHAPES, *PLACES, *SIDES, *ACTIONS))})\b", "_", text)
 
 
 def assert_near_chance(answers: dict[object, list[tuple[str, int]]]) -> None:
@@ -61,9 +63,31 @@ def test_no_answer_of_an_open_question_is_a_good_guess(scenes):
             assert qa.answer in qa.category
             by_kind[qa.kind].append((qa.answer, len(qa.category)))
             by_text[qa.text].append((qa.answer, len(qa.category)))
-    assert set(by_kind) >= set(KINDS) - ({"first", "last", "order"} if scenes == 1 else {"moment", "place"})
+    assert set(by_kind) >= set(KINDS) - ({"first", "last", "order"} if scenes == 1 else {"place"})
     assert_near_chance(by_kind)
     assert_near_chance(by_text)
+
+
+def test_no_answer_of_a_mixed_set_is_a_good_guess(many):
+    kinds = {row["question_id"]: row["type"] for row in json.loads((many / "msvd_qa" / "test_a.json").read_text())}
+    possible = {qa.kind: len(qa.category) for seed in range(50) for qa in ask(make_film(seed))}
+    answers = defaultdict(list)
+    for question in load_questions(benchmark("msvd_qa"), many):
+        kind = kinds[question.question_id]
+        answers[kind].append((question.gold, possible[kind]))
+        answers[stem(question.text)].append((question.gold, possible[kind]))
+    assert_near_chance(answers)
+
+
+@pytest.mark.parametrize("mix", [MSVD_MIX, ACTIVITYNET_MIX])
+def test_a_mix_has_its_shares_as_far_as_films_allow(mix):
+    films = [make_film(seed) for seed in range(FILMS)]
+    asked = ask_mixed(films, 8, mix)
+    assert all(len(questions) == 8 == len({qa.text for qa in questions}) for questions in asked)
+    counts = Counter(qa.kind for questions in asked for qa in questions)
+    short = sum(max(0, mix[kind] / sum(mix.values()) - counts[kind] / (8 * FILMS)) for kind in mix)
+    assert short < 0.4 and counts.keys() >= set(mix) - {"first", "last", "order"}
+    assert ask_mixed(films, 3, {"place": 1}) == [[qa for qa in ask(film) if qa.kind == "place"] for film in films]
 
 
 @pytest.mark.parametrize("name", CHOICE_SETS)

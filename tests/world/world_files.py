@@ -8,7 +8,7 @@ import pytest
 
 from dynfocus.world import export
 
-TINY = {"train_films": 6, "extra_films": 6, "train_images": 6, "test_films": 9, "frame_size": 128}
+TINY = {"train_clips": 6, "train_films": 6, "extra_films": 6, "train_images": 6, "test_films": 9, "frame_size": 128}
 
 
 def with_world(config, **settings):

@@ -8,6 +8,7 @@ text encoder. Whatever the source, `load` returns a model whose `visual` gives t
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,14 +168,13 @@ def train(settings: ClipBackbone, image_size: int, out: Path, seed: int) -> None
     tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
 
     def losses() -> Iterator[torch.Tensor]:
-        rng = np.random.default_rng(seed)
+        rng = random.Random(seed)
         album = [still(rng, image_size) for _ in range(STILLS)]
         while True:
-            chosen = rng.choice(len(album), settings.batch_size, replace=False)
-            yield caption_and_region_loss(model, tokenizer, [album[index] for index in chosen])
+            yield caption_and_region_loss(model, tokenizer, rng.sample(album, settings.batch_size))
 
     optimize(model, losses(), settings.steps, settings.learning_rate, "contrastive training of CLIP")
-    rng = np.random.default_rng(seed)
+    rng = random.Random(seed)
     rescale_stream(model, settings.layer, normalize(np.stack([still(rng, image_size).image for _ in range(64)])))
     save(model, shape, out)
 

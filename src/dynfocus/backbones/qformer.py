@@ -28,13 +28,14 @@ from dynfocus.backbones.loop import optimize
 from dynfocus.backbones.weights import first_fault, locator, read_checkpoint, read_parts, split_revision
 from dynfocus.config.schema import Config, QformerBackbone
 from dynfocus.errors import UserError
+from dynfocus.evaluation.benchmarks import videohallucer
 from dynfocus.network.text_encoder import TextEncoder
 from dynfocus.network.vision import load_vision_tower
 from dynfocus.world.films import make_film
 from dynfocus.world.questions import QA, ask
 from dynfocus.world.render import show_frame
 from dynfocus.world.seeds import film_seeds
-from dynfocus.world.text import CHOICE_HEAD, CHOICE_TAIL, DESCRIBE_PROMPTS, YES_NO_TAIL
+from dynfocus.world.text import CHOICE_PROMPTS, DESCRIBE_PROMPTS
 from dynfocus.world.training_sets import STILL_KINDS
 
 STILLS = 1000
@@ -197,7 +198,8 @@ def make_tokenizer(questions: list[QA], vocab_size: int) -> PreTrainedTokenizerF
     orders pieces differently from one call to the next.
     """
     normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
-    texts = [*(qa.text for qa in questions), CHOICE_HEAD, CHOICE_TAIL, YES_NO_TAIL, *DESCRIBE_PROMPTS]
+    texts = [*(qa.text for qa in questions), *(prompt("", []) for prompt in CHOICE_PROMPTS), videohallucer.PROMPT]
+    texts += DESCRIBE_PROMPTS
     counts = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
     characters = sorted(set("".join(counts)))
     words = sorted(counts, key=lambda word: (-counts[word], word))

@@ -156,10 +156,13 @@ class World(Section):
     """The mini world: generated films with known ground truth (unused where `source` is `ledger`)."""
 
     seed: Seed = Field(0, description="Seed of every film, caption and question.")
-    train_films: Count = Field(320, description="Films of webvid_cap and of videochatgpt, the default mixture.")
+    train_clips: Count = Field(1600, description="Short clips of webvid_cap, the captions of the default mixture.")
+    train_films: Count = Field(320, description="Films of videochatgpt, the questions of the default mixture.")
     extra_films: Count = Field(320, description="Films of each video set that the larger mixtures add.")
     train_images: Count = Field(400, description="Still images of each image training set.")
-    test_films: Count = Field(40, description="Films of each benchmark.")
+    test_films: Count = Field(
+        40, description="Films of a benchmark; msvd_qa has five times, video_mme three times as many."
+    )
     frame_size: Count = Field(128, description="Width and height of a film in pixels.")
     frame_rate: Count = Field(2, description="Frames per second of the mp4 file.")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,7 @@ from dynfocus.errors import UserError
 from dynfocus.features.store import FeatureStore
 from dynfocus.steps.jobs import Jobs
 from dynfocus.world.export import SETS
-from dynfocus.world.films import Film, make_film
-from dynfocus.world.seeds import film_seeds
+from dynfocus.world.films import BEAT_SECONDS, Film
 
 if TYPE_CHECKING:
     from dynfocus.network import DynFocusForConditionalGeneration
@@ -60,19 +58,18 @@ def measure(jobs: Jobs, item: str) -> dict[str, Any]:
 
 
 def events_of(film: Film) -> Iterator[tuple[float, float]]:
-    """[start, stop) seconds of everything that a film shows for a moment: an action, or things in view."""
-    for number, scene in enumerate(film.scenes):
-        for moment in (scene.action_moment, scene.show_moment):
-            seconds = film.event(moment)
-            yield number * film.scene_seconds + seconds.start, number * film.scene_seconds + seconds.stop
+    """[start, stop) seconds of everything that a film shows for a moment, but the cards, which say nothing."""
+    start = 0
+    for scene in film.scenes:
+        for event in scene.events:
+            if not event.card:
+                yield BEAT_SECONDS * (start + event.start), BEAT_SECONDS * (start + event.stop)
+        start += scene.beats
 
 
 def world_films(jobs: Jobs, name: str) -> dict[int, Film]:
     """The films of a set of the mini world, by their seed."""
-    made, world = SETS[name], jobs.config.world
-    count = getattr(world, made.count)
-    pairs = zip(film_seeds(name, world.seed, count), islice(cycle(made.lengths), count), strict=True)
-    return {seed: make_film(seed, *length) for seed, length in pairs}
+    return {film.seed: film for film in SETS[name].films(name, jobs.config.world)}
 
 
 def films_of(jobs: Jobs, name: str) -> dict[str, Any]:

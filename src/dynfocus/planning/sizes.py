@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from statistics import fmean
 
 from dynfocus.config.schema import Config, Video
 from dynfocus.ledger.entries import Entry, load_ledger
 from dynfocus.planning.tables import number, rows
-from dynfocus.world.films import MOMENT_SECONDS, MOMENTS
 
 FIRST_FRAME = 1
 
@@ -100,14 +98,12 @@ def _ledger(file: str) -> dict[str, Entry]:
 def _world_size(config: Config, name: str, row: dict[str, str], image: bool) -> SetSize:
     from dynfocus.world.export import SETS
 
-    world = config.world
-    media = getattr(world, SETS[name].count)
+    media = SETS[name].media(config.world)
     samples = media * int(row["per_film"])
-    seconds = fmean(MOMENT_SECONDS * len(MOMENTS) * scenes * stretch for scenes, stretch in SETS[name].lengths)
     return SetSize(
         samples=samples,
         media=media,
-        frames=1 if image else frames_of(seconds, config.video),
+        frames=1 if image else frames_of(SETS[name].seconds, config.video),
         rounds=1,
         text_tokens=40 if row["per_film"] == "1" else 65,
         judged=samples if int(row["judged"]) else 0,

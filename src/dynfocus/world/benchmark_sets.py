@@ -8,52 +8,73 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus.world.films import Film
-from dynfocus.world.questions import KINDS, QA, ask, describe, describe_scene
-from dynfocus.world.text import LETTERS
+from dynfocus.world.questions import QA, ask, ask_mixed, describe, describe_scene, told
+from dynfocus.world.text import LETTERS, marked
 from dynfocus.world.training_sets import write_json
 
-QUESTIONS = 5
-"""Questions asked about each film of an open-ended set."""
+MSVD_MIX = {
+    **{"actor_color": 15, "actor_shape": 15},
+    **{"action": 9, "twice": 6, "sequence": 5, "color": 4, "color_of": 8, "shape": 4, "shape_of": 8, "relation": 10},
+    **{"count": 4, "moment": 4, "side": 4, "place": 4},
+}
+"""Percent of each kind, after the first words of MSVD-QA and MSRVTT-QA: who; what; how, when, where; none below 4."""
 
-ACTIVITYNET_TYPES = {"action": 0, "place": 1, "moment": 2, "order": 2, "first": 2, "last": 2, "count": 7}
-ACTIVITYNET_TYPES |= {kind: 4 for kind in ("actor_color", "color", "color_of")}
-ACTIVITYNET_TYPES |= {kind: 5 for kind in ("actor_shape", "shape", "shape_of")}
+ACTIVITYNET_TYPES = {
+    **{"action": 0, "twice": 0},
+    **{"relation": 1, "side": 1},
+    **{"moment": 2, "sequence": 2, "order": 2, "first": 2, "last": 2},
+    **{"actor_color": 4, "color": 4, "color_of": 4},
+    **{"shape": 5, "shape_of": 5},
+    **{"place": 6},
+    **{"count": 7},
+    **{"actor_shape": 8},
+}
+ACTIVITYNET_MIX = {
+    **{"action": 400, "twice": 400},
+    **{"relation": 400, "side": 400},
+    **{"moment": 300, "sequence": 200, "order": 100, "first": 100, "last": 100},
+    **{"actor_color": 233, "color": 232, "color_of": 232},
+    **{"shape": 159, "shape_of": 159},
+    **{"place": 386},
+    **{"count": 606},
+    **{"actor_shape": 1499},
+}
+"""Questions of the types of ActivityNet-QA's test set, all but yes-or-no, divided among the kinds of a type."""
 
-VIDEO_MME_DURATIONS = {12: "short", 24: "medium", 48: "long"}
-"""Class of a film by its seconds."""
+VIDEO_MME_DURATIONS = {1: "short", 2: "medium", 4: "long"}
+"""Class of a film by its scenes, each with events of its own."""
 VIDEO_MME_DOMAINS = ("Knowledge", "Film & Television", "Sports Competition")
 VIDEO_MME_TASKS = {
-    "actor_color": "Attribute Perception",
-    "color": "Attribute Perception",
-    "color_of": "Attribute Perception",
-    "actor_shape": "Object Recognition",
-    "shape": "Object Recognition",
-    "shape_of": "Object Recognition",
-    "action": "Action Recognition",
-    "count": "Counting Problem",
-    "place": "Spatial Perception",
-    "moment": "Temporal Perception",
-    "first": "Temporal Reasoning",
-    "last": "Temporal Reasoning",
-    "order": "Temporal Reasoning",
+    "Temporal Perception": {"sequence": 55},
+    "Spatial Perception": {"side": 54},
+    "Attribute Perception": {"actor_color": 74, "color": 74, "color_of": 74},
+    "Action Recognition": {"action": 313},
+    "Object Recognition": {"actor_shape": 177, "shape": 177},
+    "Counting Problem": {"count": 268},
+    "Temporal Reasoning": {"order": 177},
+    "Spatial Reasoning": {"relation": 56},
+    "Action Reasoning": {"twice": 285},
+    "Object Reasoning": {"shape_of": 454},
+    "Information Synopsis": {"place": 107, "first": 108, "last": 108},
 }
+"""Kinds of each task with its number of questions in the real set; the mini world has nothing to read (OCR)."""
 
 LVBENCH_TYPES = {
-    "key information retrieval": ("color", "shape", "color_of", "shape_of"),
-    "event understanding": ("action",),
+    "key information retrieval": ("color", "shape", "color_of", "shape_of", "side"),
+    "event understanding": ("action", "sequence", "twice"),
     "summarization": ("first", "last"),
     "entity recognition": ("actor_color", "actor_shape"),
-    "reasoning": ("count",),
+    "reasoning": ("count", "relation"),
     "temporal grounding": ("order",),
 }
 
 MLVU_TASKS = {
-    "1_plotQA": ("plotQA", ("actor_color",)),
+    "1_plotQA": ("plotQA", ("actor_color", "relation")),
     "2_needle": ("findNeedle", ("color", "shape", "color_of", "shape_of")),
-    "3_ego": ("ego", ("actor_shape",)),
+    "3_ego": ("ego", ("actor_shape", "side")),
     "4_count": ("count", ("count",)),
-    "5_order": ("order", ("order",)),
-    "6_anomaly_reco": ("anomaly_reco", ("action",)),
+    "5_order": ("order", ("order", "sequence")),
+    "6_anomaly_reco": ("anomaly_reco", ("action", "sequence", "twice")),
     "7_topic_reasoning": ("topic_reasoning", ("first", "last")),
 }
 MLVU_TEST_TASKS = {
@@ -67,23 +88,23 @@ MLVU_TEST_TASKS = {
 }
 
 HALLUCINATIONS = {
-    "object_relation": ("subject", ("actor_color", "actor_shape", "color", "shape", "color_of")),
-    "temporal": ("temporal_relative", ("moment",)),
+    "object_relation": ("subject", ("actor_color", "actor_shape", "color", "shape", "color_of", "relation", "side")),
+    "temporal": ("temporal_relative", ("moment", "sequence")),
     "semantic_detail": ("semantic_detail", ("place",)),
-    "external_factual": ("instruct", ("action",)),
+    "external_factual": ("instruct", ("action", "twice", "sequence")),
     "external_nonfactual": ("instruct", ("count",)),
 }
 
 
-def zero_shot_qa(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Film]:
-    """MSVD-QA and MSRVTT-QA: `test_q.json`, `test_a.json`, `videos/`."""
+def zero_shot_qa(films: list[Film], out: Path, rng: random.Random, count: int = 8) -> dict[Path, Film]:
+    """MSVD-QA and MSRVTT-QA: `test_q.json`, `test_a.json` (its `type` names the kind of a question), `videos/`."""
     media, questions, answers = {}, [], []
-    for film in films:
+    for film, asked in zip(films, ask_mixed(films, count, MSVD_MIX), strict=True):
         video = f"film{film.seed}"
-        for number, qa in enumerate(ask(film)[:QUESTIONS]):
+        for number, qa in enumerate(asked):
             key = f"v_{video}_{number}"
             questions.append({"video_name": video, "question": qa.text, "question_id": key})
-            answers.append({"answer": qa.answer, "question_id": key})
+            answers.append({"answer": qa.answer, "type": qa.kind, "question_id": key})
         media[Path("videos", f"{video}.mp4")] = film
     write_json(out / "test_q.json", questions)
     write_json(out / "test_a.json", answers)
@@ -91,13 +112,13 @@ def zero_shot_qa(films: list[Film], out: Path, rng: random.Random) -> dict[Path,
 
 
 def activitynet_qa(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Film]:
-    """ActivityNet-QA: typed questions; the last of each film is a yes-or-no question."""
+    """ActivityNet-QA: typed questions; every fourth is a yes-or-no question, as 26 % of the real ones are."""
     media, questions, answers = {}, [], []
-    for film in films:
+    for film, asked in zip(films, ask_mixed(films, 8, ACTIVITYNET_MIX), strict=True):
         video = str(film.seed)
-        for number, qa in enumerate(ask(film)[:QUESTIONS]):
+        for number, qa in enumerate(asked):
             text, answer, kind = qa.text.rstrip("?"), qa.answer, ACTIVITYNET_TYPES[qa.kind]
-            if number == QUESTIONS - 1:
+            if number % 4 == 3:
                 answer = rng.choice(("yes", "no"))
                 text, kind = f"{qa.text} is it {claimed(qa, answer == 'yes', rng)}", 3
             key = f"v_{video}_{number}"
@@ -124,7 +145,7 @@ def vcg_bench(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Fi
             {"Q": "What happens in the video?", "A": describe(film), "video_name": video},
             {"Q": "Describe the video.", "A": describe(film), "video_name": video},
         ]
-        qa = ask(film, ("moment", "first", "last", "order"))[0]
+        qa = ask(film, ("moment", "sequence", "first", "last", "order"))[0]
         temporal.append({"Q": qa.text, "A": qa.answer, "video_name": video})
         consistency.append(
             {
@@ -150,10 +171,10 @@ def balanced_options(qa: QA, place: int, rng: random.Random, count: int = 4) -> 
     return options, LETTERS[place % count]
 
 
-def choice_questions(film: Film, offset: int, rng: random.Random, kinds: tuple[str, ...] = KINDS) -> list[tuple]:
-    """(question, options, letter) of a film; right letters take turns, so that no letter is a good guess."""
-    found = []
-    for qa in ask(film, kinds):
+def with_options(asked: list[QA], offset: int, rng: random.Random) -> list[tuple[QA, list[str], str]]:
+    """(question, options, letter) of those that have four; right letters take turns, so that none is a good guess."""
+    found: list[tuple[QA, list[str], str]] = []
+    for qa in asked:
         made = balanced_options(qa, offset + len(found), rng)
         if made:
             found.append((qa, *made))
@@ -161,27 +182,28 @@ def choice_questions(film: Film, offset: int, rng: random.Random, kinds: tuple[s
 
 
 def video_mme(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Film]:
-    """Video-MME: `test.jsonl`, three choices a video, `data/`."""
-    media, rows, asked = {}, [], 0
-    for number, film in enumerate(films, start=1):
+    """Video-MME: `test.jsonl`, six choices a video, `data/`."""
+    tasks = {kind: task for task, kinds in VIDEO_MME_TASKS.items() for kind in kinds}
+    mix = {kind: share for kinds in VIDEO_MME_TASKS.values() for kind, share in kinds.items()}
+    media, rows = {}, []
+    for number, (film, asked) in enumerate(zip(films, ask_mixed(films, 6, mix), strict=True), start=1):
         video = f"mini{film.seed}"
-        for index, (qa, options, letter) in enumerate(choice_questions(film, asked, rng)[:3], start=1):
+        for index, (qa, options, letter) in enumerate(with_options(asked, len(rows), rng), start=1):
             rows.append(
                 {
                     "video_id": f"{number:03d}",
-                    "duration": VIDEO_MME_DURATIONS[film.seconds],
+                    "duration": VIDEO_MME_DURATIONS[len(film.scenes)],
                     "domain": VIDEO_MME_DOMAINS[number // 3 % len(VIDEO_MME_DOMAINS)],
-                    "sub_category": "Mini World",
+                    "sub_category": qa.kind,
                     "url": "",
                     "videoID": video,
                     "question_id": f"{number:03d}-{index}",
-                    "task_type": VIDEO_MME_TASKS[qa.kind],
+                    "task_type": tasks[qa.kind],
                     "question": qa.text,
-                    "options": [f"{mark}. {option}" for mark, option in zip(LETTERS, options, strict=False)],
+                    "options": marked(options, "{}. {}"),
                     "answer": letter,
                 }
             )
-            asked += 1
         media[Path("data", f"{video}.mp4")] = film
     write_lines(out / "test.jsonl", rows)
     return media
@@ -200,12 +222,11 @@ def lvbench(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Film
     for number, film in enumerate(films):
         key, questions = f"lv{film.seed}", []
         for label, kinds in LVBENCH_TYPES.items():
-            for qa, options, letter in choice_questions(film, number + len(questions), rng, kinds)[:1]:
-                lines = [f"({mark}) {option}" for mark, option in zip(LETTERS, options, strict=False)]
+            for qa, options, letter in with_options(ask(film, kinds)[:1], number + len(questions), rng):
                 questions.append(
                     {
                         "uid": str(asked),
-                        "question": "\n".join([qa.text, *lines]),
+                        "question": "\n".join([qa.text, *marked(options, "({}) {}")]),
                         "answer": letter,
                         "question_type": [label],
                         "time_reference": "",
@@ -229,14 +250,13 @@ def mlvu(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Film]:
         common = {"video": video, "duration": float(film.seconds)}
         if task == "8_sub_scene":
             scene = rng.choice(film.scenes)
-            text = describe_scene(scene)
             rows[task].append(
                 common
                 | {
                     "question": f"Describe what happens in the {scene.place}.",
-                    "answer": text,
+                    "answer": describe_scene(scene),
                     "question_type": "subPlot",
-                    "scoring_points": [point.strip() for point in text.split(".") if point.strip()],
+                    "scoring_points": [scene.actor.name, *told(scene)],
                 }
             )
         elif task == "9_summary":
@@ -245,7 +265,7 @@ def mlvu(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Film]:
             )
         else:
             label, kinds = MLVU_TASKS[task]
-            for qa, options, _ in choice_questions(film, len(rows[task]), rng, kinds)[:2]:
+            for qa, options, _ in with_options(ask(film, kinds), len(rows[task]), rng)[:3]:
                 rows[task].append(
                     common | {"question": qa.text, "candidates": options, "answer": qa.answer, "question_type": label}
                 )

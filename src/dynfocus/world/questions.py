@@ -9,10 +9,10 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from dynfocus.world.films import ACTIONS, COLORS, MOMENTS, NUMBERS, PLACES, SHAPES, Film, Scene
+from dynfocus.world.films import ACTIONS, COLORS, NUMBERS, PLACES, SHAPES, SIDES, TURNS, Film, Scene
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,25 @@ def unique_scenes(film: Film) -> Iterator[tuple[int, Scene]]:
 
 
 def ask_actor(film: Film) -> Iterator[QA]:
-    """The sketch: colour, shape and action of the big thing."""
+    """The sketch: colour and shape of the big thing."""
     for index, scene in unique_scenes(film):
         where = where_in(film, scene)
         yield QA("actor_color", f"what color is the big thing{where}?", scene.actor.color, COLORS, (index,))
         yield QA("actor_shape", f"what shape is the big thing{where}?", scene.actor.shape, SHAPES, (index,))
-        yield QA("action", f"what does the big thing do{where}?", scene.action, ACTIONS, (index,))
+
+
+def ask_action(film: Film) -> Iterator[QA]:
+    """What the big thing does: its one action, the first and last of two, the one done twice and the one done once."""
+    for index, scene in unique_scenes(film):
+        where, does, asked = where_in(film, scene), "what does the big thing do", []
+        if scene.plot == "plain":
+            asked = [("action", does, scene.actions[0])]
+        elif scene.plot == "order":
+            asked = [("sequence", f"{does} {word}", scene.actions[at]) for word, at in (("first", 0), ("last", -1))]
+        elif scene.plot == "twice":
+            times = Counter(scene.actions)
+            asked = [("twice", f"{does} {('once', 'twice')[number - 1]}", action) for action, number in times.items()]
+        yield from (QA(kind, f"{text}{where}?", answer, ACTIONS, (index,)) for kind, text, answer in asked)
 
 
 def ask_detail(film: Film) -> Iterator[QA]:
@@ -71,14 +84,27 @@ def ask_detail(film: Film) -> Iterator[QA]:
                 )
 
 
+def ask_space(film: Film) -> Iterator[QA]:
+    """How small things and the big thing stand to each other."""
+    for index, scene in unique_scenes(film):
+        where = where_in(film, scene)
+        for thing in scene.things:
+            yield QA("side", f"on which side is the small {thing.shape}{where}?", thing.side, SIDES, (index,))
+            yield QA("relation", f"what is on the {thing.side} of the big thing{where}?", thing.shape, SHAPES, (index,))
+
+
 def ask_scene(film: Film) -> Iterator[QA]:
-    """How many small things there are, when they show up, and where all this is."""
+    """How many small things there are, whether they come before or after what the big thing does, and the place."""
     for index, scene in unique_scenes(film):
         where = where_in(film, scene)
         number = NUMBERS[len(scene.things) - 1]
         yield QA("count", f"how many small things appear{where}?", number, NUMBERS, (index,))
+        for event in scene.events:
+            if event.action and scene.actions.count(event.action) == 1:
+                turn = TURNS[scene.show.start > event.start]
+                text = f"do small things appear before or after the big thing {event.action}{where}?"
+                yield QA("moment", text, turn, TURNS, (index,))
         if not where:
-            yield QA("moment", "when do small things appear?", scene.show_moment, MOMENTS, (index,))
             yield QA("place", "where does this happen?", scene.place, PLACES, (index,))
 
 
@@ -94,15 +120,19 @@ def ask_order(film: Film) -> Iterator[QA]:
                 yield QA("order", f"which place comes after the {before}?", after, others, (index, index + 1))
 
 
-ASKERS = (ask_actor, ask_detail, ask_scene, ask_order)
+ASKERS = (ask_actor, ask_action, ask_detail, ask_space, ask_scene, ask_order)
 KINDS = (
     "actor_color",
     "actor_shape",
     "action",
+    "sequence",
+    "twice",
     "color",
     "shape",
     "color_of",
     "shape_of",
+    "side",
+    "relation",
     "count",
     "moment",
     "place",
@@ -125,20 +155,53 @@ def ask(film: Film, kinds: tuple[str, ...] = KINDS) -> list[QA]:
     return list(chosen.values())
 
 
-def listing(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+def ask_mixed(films: list[Film], count: int, mix: Mapping[str, int]) -> list[list[QA]]:
+    """`count` questions about each film, so that over all films the kinds come in the shares of `mix`.
+
+    Each question is of the kind that lags most behind its share among those that its film has left. How many things
+    there are is asked by turns instead: how much else there is to ask depends on it, and so would the answer.
+    """
+    asked: Counter[str] = Counter()
+    total, chosen = sum(mix.values()), []
+    turns = count * mix.get("count", 0)
+    for number, film in enumerate(films):
+        pool = every_question(film, tuple(mix))
+        due = (number + 1) * turns // total - number * turns // total
+        picked = [qa for qa in pool if qa.kind == "count"][:due]
+        left = [qa for qa in pool if qa.kind != "count"]
+        asked["count"] += len(picked)
+        while left and len(picked) < count:
+            size = asked.total() + 1
+            qa = max(left, key=lambda qa: mix[qa.kind] * size - asked[qa.kind] * total)
+            left.remove(qa)
+            picked.append(qa)
+            asked[qa.kind] += 1
+        random.Random(f"mix-{film.seed}").shuffle(picked)
+        chosen.append(picked)
+    return chosen
+
+
+def told(scene: Scene) -> list[str]:
+    """What happens in a scene, one text an event, in order of time; nearly every word of it has to be seen."""
+    return [
+        ", ".join(([event.action] if event.action else []) + [f"{thing.side} {thing.name}" for thing in event.things])
+        for event in scene.events
+        if not event.card
+    ]
 
 
 def describe_scene(scene: Scene) -> str:
-    """One dense sentence pair with everything that happens in a scene."""
-    actor, things = scene.actor.name, listing([f"a {thing.name}" for thing in scene.things])
-    verb = "appears" if len(scene.things) == 1 else "appear"
+    """Dense caption of a scene."""
+    return f"{scene.place}. {scene.actor.name} {' then '.join(told(scene))}."
+
+
+def describe_still(scene: Scene) -> str:
+    """Dense caption of the frame that shows a scene's small things."""
     return (
-        f"in the {scene.place} a big {actor} {scene.action} at the {scene.action_moment}. "
-        f"{things} {verb} at the {scene.show_moment}."
+        f"{scene.place}. {scene.actor.name}, {', '.join(f'{thing.side} {thing.name}' for thing in scene.show.things)}."
     )
 
 
 def describe(film: Film) -> str:
     """Dense caption of a film."""
-    return " then ".join(describe_scene(scene) for scene in film.scenes)
+    return " ".join(describe_scene(scene) for scene in film.scenes)

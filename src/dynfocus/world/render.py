@@ -1,7 +1,12 @@
-"""Films as pixels: (frames, H, W, 3) uint8 arrays and H.264 mp4 files."""
+"""Films as pixels: (frames, H, W, 3) uint8 arrays and H.264 mp4 files, the same bytes on every processor.
+
+Everything is drawn in integers, the colours are converted here and not by a library that has a fast path for some
+processors, and x264 is told to decide independently of the processor. So no rounding can differ from one to another.
+"""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,7 +15,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from dynfocus.world.films import BOARD, Film, Scene, Thing
+from dynfocus.world.films import BEAT_SECONDS, BOARD, Event, Film, Scene, Thing
 
 RGB = {
     "red": (214, 32, 38),
@@ -32,145 +37,194 @@ GROUND = {
 }
 """Sky and ground colour of each place: muted, so that no thing hides in it."""
 
-BIG, SMALL = 0.3, 0.125
-"""Side of an actor and of a thing, as shares of the frame."""
+BIG, SMALL = 10, 8
+"""A frame is as wide as BIG thirds of an actor, and as SMALL things."""
+COPY_SHARE = (17, 20)
+"""Size of a copy of its shape on an actor, of a cell."""
 PLATE = {None: (120, 120, 120), "jumps": (120, 120, 120), "rolls": (120, 120, 120), "grows": (200, 200, 200)}
 PLATE |= {"blinks": (40, 40, 40)}
 """Colour of the plate that an actor is painted on, idle (None) and while it acts."""
 STRIPES = {"jumps": 1, "rolls": 0}
 """Axis across the speed lines of an action."""
+X264 = {"preset": "veryfast", "crf": "20", "x264-params": "cpu-independent=1"}
+BARS = 8
+"""Bars of a card."""
+ROUGH = 16
+"""Largest step of the texture of a place, in grey levels."""
+STAR = ((0, -98), (24, -33), (93, -30), (39, 13), (58, 79), (0, 41), (-58, 79), (-39, 13), (-93, -30), (-24, -33))
+"""Corners (x, y) of a star, in hundredths of half its box."""
 
 
-def star_radius(angle: np.ndarray, outer: float = 0.98, inner: float = 0.42) -> np.ndarray:
-    """Distance from the center to the border of a five-pointed star, by angle from the upward tip."""
-    half = np.pi / 5
-    offset = abs((angle + half) % (2 * half) - half)
-    return outer * inner * np.sin(half) / (outer * np.sin(offset) + inner * np.sin(half - offset))
+def inside_star(x: np.ndarray, y: np.ndarray, unit: int) -> np.ndarray:
+    """Whether points lie inside the star, by the rays that cross its border; x, y and `unit` (half a box) integers."""
+    within = np.zeros(x.shape, dtype=bool)
+    for (x1, y1), (x2, y2) in zip(STAR, (*STAR[1:], STAR[0]), strict=True):
+        crosses = (100 * y < y1 * unit) != (100 * y < y2 * unit)
+        side = (100 * x - x1 * unit) * (y2 - y1) - (100 * y - y1 * unit) * (x2 - x1)
+        within ^= crosses & ((side < 0) == (y2 > y1))
+    return within
 
 
 @lru_cache(maxsize=512)
 def shape_mask(shape: str, size: int) -> np.ndarray:
-    """Coverage (size, size) in [0, 1] of a shape, 4 × 4 supersampled."""
-    axis = (np.arange(4 * size) + 0.5) / (2 * size) - 1
+    """Coverage (size, size) of a shape in sixteenths, 4 × 4 supersampled, integers.
+
+    Points have odd integer coordinates in a box of half side `unit`; limits are in hundredths of it.
+    """
+    unit = 4 * size
+    axis = 2 * np.arange(4 * size, dtype=np.int64) + 1 - unit
     x, y = np.meshgrid(axis, axis)
-    radius, angle = np.hypot(x, y), np.arctan2(x, -y)
+    square = 10_000 * (x * x + y * y)
+    wide, longest = 100 * abs(x), 100 * np.maximum(abs(x), abs(y))
     inside = {
-        "circle": radius < 0.95,
-        "square": np.maximum(abs(x), abs(y)) < 0.82,
-        "triangle": (y < 0.85) & (abs(x) < (y + 0.95) * 0.53),
-        "star": radius < star_radius(angle),
-        "cross": ((abs(x) < 0.3) | (abs(y) < 0.3)) & (np.maximum(abs(x), abs(y)) < 0.95),
-        "ring": (radius < 0.95) & (radius > 0.55),
-        "diamond": abs(x) * 1.3 + abs(y) < 0.97,
-        "heart": (x**2 + (y * 1.05 - 0.1 + 0.62 * np.sqrt(abs(x))) ** 2 < 0.78),
+        "circle": square < (95 * unit) ** 2,
+        "square": longest < 82 * unit,
+        "triangle": (100 * y < 85 * unit) & (100 * wide < 53 * (100 * y + 95 * unit)),
+        "star": inside_star(x, y, unit),
+        "cross": ((wide < 30 * unit) | (100 * abs(y) < 30 * unit)) & (longest < 95 * unit),
+        "ring": (square < (95 * unit) ** 2) & (square > (55 * unit) ** 2),
+        "diamond": 13 * abs(x) + 10 * abs(y) < 970 * unit // 100,
+        "heart": (100 * y < 55 * unit - wide + 30 * unit)
+        & (longest < 95 * unit)
+        & (
+            (10_000 * ((abs(x) - 45 * unit // 100) ** 2 + (y + 30 * unit // 100) ** 2) < (50 * unit) ** 2)
+            | (10 * y > -3 * unit)
+        ),
     }[shape]
-    return inside.reshape(size, 4, size, 4).mean(axis=(1, 3)).astype(np.float32)
+    return inside.reshape(size, 4, size, 4).sum(axis=(1, 3))
 
 
-def background(place: str, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Sky over ground with a rough texture, (size, size, 3) float."""
-    sky, ground = (np.array(color, dtype=np.float32) for color in GROUND[place])
-    horizon = int(size * rng.uniform(0.35, 0.55))
-    canvas = np.empty((size, size, 3), dtype=np.float32)
-    canvas[:horizon], canvas[horizon:] = sky, ground
-    coarse = rng.normal(0, 7, (8, 8)).repeat(-(-size // 8), 0).repeat(-(-size // 8), 1)[:size, :size]
-    return canvas + coarse[:, :, None]
+def jitter(rng: random.Random, size: int) -> int:
+    """A tenth of a cell at most, to either side, in pixels."""
+    most = size // BOARD // 10
+    return rng.randint(-most, most)
 
 
-def draw(canvas: np.ndarray, shape: str, color: str, center: tuple[float, float], size: int) -> None:
+def background(place: str, size: int, rng: random.Random) -> np.ndarray:
+    """Sky over ground with a rough texture, (size, size, 3) integers."""
+    horizon = size * rng.randint(35, 55) // 100
+    canvas = np.empty((size, size, 3), dtype=np.int32)
+    canvas[:horizon], canvas[horizon:] = GROUND[place]
+    steps = [[rng.randint(-ROUGH, ROUGH) // 2 + rng.randint(-ROUGH, ROUGH) // 2 for _ in range(8)] for _ in range(8)]
+    coarse = np.array(steps).repeat(-(-size // 8), 0).repeat(-(-size // 8), 1)[:size, :size]
+    return (canvas + coarse[:, :, None]).clip(0, 255)
+
+
+def card(size: int, rng: random.Random) -> np.ndarray:
+    """A full frame of muted bars that stand or lie, (size, size, 3) uint8."""
+    bars = np.array([[rng.randint(60, 200) for _ in range(3)] for _ in range(BARS)], dtype=np.uint8)
+    rows = bars.repeat(-(-size // BARS), 0)[:size]
+    frame = np.broadcast_to(rows[:, None], (size, size, 3))
+    return np.ascontiguousarray(frame if rng.randrange(2) else frame.transpose(1, 0, 2))
+
+
+def draw(canvas: np.ndarray, shape: str, color: str, center: tuple[int, ...], size: int) -> None:
     """Paint one shape onto the canvas, clipped at its border; center is (row, column) in pixels."""
-    top, left = round(center[0] - size / 2), round(center[1] - size / 2)
+    top, left = center[0] - size // 2, center[1] - size // 2
     rows = slice(max(top, 0), min(top + size, canvas.shape[0]))
     columns = slice(max(left, 0), min(left + size, canvas.shape[1]))
     alpha = shape_mask(shape, size)[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-    canvas[rows, columns] += alpha[:, :, None] * (np.array(RGB[color], dtype=np.float32) - canvas[rows, columns])
+    under = canvas[rows, columns]
+    canvas[rows, columns] = under + alpha[:, :, None] * (np.array(RGB[color]) - under) // 16
 
 
 def draw_actor(
-    canvas: np.ndarray, shape: str, color: str, action: str | None, center: tuple[float, float], side: float
+    canvas: np.ndarray, shape: str, color: str, action: str | None, center: tuple[int, ...], side: int
 ) -> None:
     """Paint a big thing: a plate that carries its shape again and again, once per cell of the lattice.
 
-    `center` (row, column) and `side` are shares of the frame; None is idle. An action shows by itself on the plate, as
-    it does in cartoons: speed lines, a bright plate where it grows, and a dark and empty one where it blinks.
+    `center` (row, column) and `side` are in pixels; None is idle. An action shows by itself on the plate, as it does in
+    cartoons: speed lines, a bright plate where it grows, and a dark and empty one where it blinks.
     """
     size = len(canvas)
-    first, last = (np.clip(np.round((np.array(center) + side * sign / 2) * size), 0, size) for sign in (-1, 1))
-    plate = canvas[int(first[0]) : int(last[0]), int(first[1]) : int(last[1])]
+    (top, left), (bottom, right) = ([min(max(at + end, 0), size) for at in center] for end in (-side // 2, side // 2))
+    plate = canvas[top:bottom, left:right]
     plate[:] = PLATE[action]
     if action in STRIPES:
         np.moveaxis(plate, STRIPES[action], 0)[::4] = PLATE["grows"]
-    copies = 0 if action == "blinks" else max(1, int(side * BOARD))
-    offsets = (np.arange(copies) - (copies - 1) / 2) / BOARD
-    for row in center[0] + offsets:
-        for column in center[1] + offsets:
-            draw(canvas, shape, color, (row * size, column * size), round(size * SMALL * 0.85))
+    copies = 0 if action == "blinks" else max(1, side * BOARD // size)
+    offsets = [(2 * number - copies + 1) * size // (2 * BOARD) for number in range(copies)]
+    for down in offsets:
+        for right in offsets:
+            place = (center[0] + down, center[1] + right)
+            draw(canvas, shape, color, place, size * COPY_SHARE[0] // (BOARD * COPY_SHARE[1]))
 
 
-def place_actor(action: str, phase: float) -> tuple[tuple[float, float], float]:
-    """Center and side of the actor at `phase` of its action, as shares of the frame."""
-    row, column, side = 0.5, 0.5, BIG
+def place_actor(action: str | None, step: int, steps: int, size: int) -> tuple[tuple[int, int], int]:
+    """Center and side of the actor, in pixels, at a step of its action: away and back along a parabola."""
+    row, column, side = size // 2, size // 2, size * 3 // BIG
+    rise = 4 * step * (steps - step)
     if action == "jumps":
-        row -= 0.29 * np.sin(np.pi * phase)
+        row -= 29 * size * rise // (100 * steps * steps)
     elif action == "rolls":
-        column += 0.29 * np.sin(2 * np.pi * phase)
+        half = 2 * step if 2 * step <= steps else 2 * step - steps
+        sway = 4 * half * (steps - half) * (1 if 2 * step <= steps else -1)
+        column += 29 * size * sway // (100 * steps * steps)
     elif action == "grows":
-        side *= 1 + 0.9 * np.sin(np.pi * phase)
+        side += 9 * side * rise // (10 * steps * steps)
     return (row, column), side
 
 
 @dataclass(frozen=True)
-class Set:
-    """A scene of a film ready to be shot: its empty background and where exactly its small things stand."""
+class Stage:
+    """A scene of a film ready to be shot: its empty background, where exactly its small things stand, its cards."""
 
-    film: Film
     scene: Scene
     still: np.ndarray
-    centers: dict[Thing, tuple[float, float]]
+    centers: dict[Thing, tuple[int, ...]]
+    cards: dict[Event, np.ndarray]
 
     @classmethod
-    def build(cls, film: Film, scene: Scene, size: int, rng: np.random.Generator) -> Set:
+    def build(cls, scene: Scene, size: int, rng: random.Random) -> Stage:
         still = background(scene.place, size, rng)
         centers = {
-            thing: tuple((np.array(thing.cell) + 0.5 + rng.uniform(-0.1, 0.1, 2)) / BOARD * size)
+            thing: tuple((2 * axis + 1) * size // (2 * BOARD) + jitter(rng, size) for axis in thing.cell or ())
             for thing in scene.things
         }
-        return cls(film, scene, still, centers)
+        return cls(scene, still, centers, {event: card(size, rng) for event in scene.events if event.card})
 
-    def frame(self, second: float) -> np.ndarray:
-        """The frame (size, size, 3) uint8 at a time of the scene."""
-        scene, size = self.scene, len(self.still)
-        act, show = self.film.event(scene.action_moment), self.film.event(scene.show_moment)
+    def frame(self, beat: int, step: int, steps: int) -> np.ndarray:
+        """The frame (size, size, 3) uint8 at a step of the `steps` of a beat."""
+        event = self.scene.at(beat) or Event(beat, beat + 1)
+        if event.card:
+            return self.cards[event]
+        size, actor = len(self.still), self.scene.actor
         canvas = self.still.copy()
-        if act.start <= second < act.stop:
-            action, where = scene.action, place_actor(scene.action, (second - act.start) / len(act))
-        else:
-            action, where = None, ((0.5, 0.5), BIG)
-        draw_actor(canvas, scene.actor.shape, scene.actor.color, action, *where)
-        if show.start <= second < show.stop:
-            for thing, center in self.centers.items():
-                draw(canvas, thing.shape, thing.color, center, round(size * SMALL))
-        return canvas.clip(0, 255).astype(np.uint8)
+        passed = (beat - event.start) * steps + step
+        where, side = place_actor(event.action, passed, len(event.beats) * steps, size)
+        draw_actor(canvas, actor.shape, actor.color, event.action, where, side)
+        for thing in event.things:
+            draw(canvas, thing.shape, thing.color, self.centers[thing], size // SMALL)
+        return canvas.astype(np.uint8)
 
 
 def film_frames(film: Film, size: int, rate: int) -> Iterator[np.ndarray]:
     """All frames (size, size, 3) uint8 of a film, `rate` a second; the film's seed fixes texture and positions."""
-    rng = np.random.default_rng(film.seed)
+    rng, steps = random.Random(f"pixels-{film.seed}"), BEAT_SECONDS * rate
     for scene in film.scenes:
-        stage = Set.build(film, scene, size, rng)
-        for index in range(film.scene_seconds * rate):
-            yield stage.frame(index / rate)
+        stage = Stage.build(scene, size, rng)
+        for beat in range(scene.beats):
+            for step in range(steps):
+                yield stage.frame(beat, step, steps)
 
 
 def show_frame(film: Film, size: int) -> np.ndarray:
     """A still (size, size, 3) uint8 of the first scene with its small things in view."""
-    rng = np.random.default_rng(film.seed)
-    show = film.event(film.scenes[0].show_moment)
-    return Set.build(film, film.scenes[0], size, rng).frame((show.start + show.stop) / 2)
+    scene = film.scenes[0]
+    return Stage.build(scene, size, random.Random(f"pixels-{film.seed}")).frame(scene.show.start, 0, 1)
+
+
+def to_yuv(frame: np.ndarray) -> np.ndarray:
+    """Planes (3, H, W) uint8 of a frame (H, W, 3) uint8: BT.601 in its limited range, by the usual integer formula."""
+    red, green, blue = np.moveaxis(frame.astype(np.int32), -1, 0)
+    luma = (66 * red + 129 * green + 25 * blue + 128 >> 8) + 16
+    cb = (-38 * red - 74 * green + 112 * blue + 128 >> 8) + 128
+    cr = (112 * red - 94 * green - 18 * blue + 128 >> 8) + 128
+    return np.stack([luma, cb, cr]).astype(np.uint8)
 
 
 def write_mp4(path: Path, frames: Iterator[np.ndarray], rate: int) -> None:
-    """Encode frames (H, W, 3) uint8 as H.264 in an mp4 file; single-threaded, so that bytes repeat."""
+    """Encode frames (H, W, 3) uint8 as H.264 in an mp4 file; the same bytes in any process on any processor."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = None
@@ -180,6 +234,6 @@ def write_mp4(path: Path, frames: Iterator[np.ndarray], rate: int) -> None:
                 stream.height, stream.width = array.shape[:2]
                 stream.pix_fmt = "yuv444p"
                 stream.codec_context.thread_count = 1
-                stream.options = {"preset": "veryfast", "crf": "20"}
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(array, format="rgb24")))
+                stream.options = X264
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(to_yuv(array), format="yuv444p")))
         container.mux(stream.encode())

@@ -1,29 +1,28 @@
 """Still images, captions that name everything in them, and regions: what a CLIP of the mini world learns from.
 
 Regions are the counterpart of Visual Genome's region descriptions: cells of the lattice with the
-phrase for what they show, the place where they show nothing else.
+phrase for what they show and where, the place where they show nothing else.
 """
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
 import numpy as np
 
-from dynfocus.world.films import ACTIONS, BOARD, COLORS, PLACES, SHAPES
-from dynfocus.world.render import SMALL, background, draw, draw_actor
+from dynfocus.world.films import ACTIONS, BOARD, CARD, COLORS, PLACES, SHAPES
+from dynfocus.world.render import SMALL, background, card, draw, draw_actor, jitter
 
 MAX_THINGS = 12
 BIG_COPIES = 4
 """Most copies of its shape along a side of a big thing."""
-PLATE_RIM = 0.4
-"""Width of the rim of a big thing's plate, on both sides together, in cells."""
 BIG_CELLS = 3
 """Cells of the big thing that a still describes."""
-ACTING_SHARE = 0.6
-"""Share of the big things that act."""
 EMPTY_CELLS = 2
 """Cells without a thing that a still describes by its place."""
+TENTHS_BIG, TENTHS_ACTING, TWENTIETHS_CARD = 7, 6, 1
+"""How many of ten stills have a big thing, of ten big things act, and of twenty stills are a card."""
 
 
 @dataclass(frozen=True)
@@ -35,32 +34,43 @@ class Still:
     regions: list[tuple[int, str]]
 
 
-def still(rng: np.random.Generator, size: int) -> Still:
-    """A place with at most one big and a few small things, anywhere."""
-    place = str(rng.choice(PLACES))
+def still(rng: random.Random, size: int) -> Still:
+    """A place with at most one big and a few small things, anywhere; now and then a card."""
+    if rng.randrange(20) < TWENTIETHS_CARD:
+        return Still(card(size, rng), f"a {CARD}", [(cell, f"a {CARD}") for cell in rng.sample(range(BOARD**2), 3)])
+    place = rng.choice(PLACES)
     canvas = background(place, size, rng)
     shown: dict[int, str] = {}
     names = []
-    if rng.random() < 0.7:
-        color, shape = str(rng.choice(COLORS)), str(rng.choice(SHAPES))
-        action = str(rng.choice(ACTIONS)) if rng.random() < ACTING_SHARE else None
-        copies = int(rng.integers(1, BIG_COPIES + 1))
-        side = (copies + PLATE_RIM) / BOARD
-        center = (rng.integers(0, BOARD - copies + 1, 2) + copies / 2 + rng.uniform(-0.1, 0.1, 2)) / BOARD
-        draw_actor(canvas, shape, color, action, tuple(center), side)
+    if rng.randrange(10) < TENTHS_BIG:
+        color, shape = rng.choice(COLORS), rng.choice(SHAPES)
+        action = rng.choice(ACTIONS) if rng.randrange(10) < TENTHS_ACTING else None
+        copies = rng.randint(1, BIG_COPIES)
+        row, column = (rng.randint(0, BOARD - copies) for _ in range(2))
+        cell = size // BOARD
+        center = tuple((2 * first + copies) * cell // 2 + jitter(rng, size) for first in (row, column))
+        draw_actor(canvas, shape, color, action, center, (copies * 5 + 2) * cell // 5)
         names.append(describe_actor(color, shape, action))
-        cells = covered(center, side)
-        shown.update(dict.fromkeys(map(int, rng.choice(cells, min(BIG_CELLS, len(cells)), replace=False)), names[-1]))
-    for cell in map(int, rng.choice(BOARD**2, rng.integers(1, MAX_THINGS + 1), replace=False)):
-        color, shape = str(rng.choice(COLORS)), str(rng.choice(SHAPES))
-        center = (np.array(divmod(cell, BOARD)) + 0.5 + rng.uniform(-0.1, 0.1, 2)) / BOARD
-        draw(canvas, shape, color, tuple(center * size), round(SMALL * size))
-        names.append(f"a small {color} {shape}")
-        shown[cell] = names[-1]
-    empty = [cell for cell in range(BOARD**2) if cell not in shown]
-    shown.update(dict.fromkeys(map(int, rng.choice(empty, EMPTY_CELLS)), f"the {place}"))
-    image = canvas.clip(0, 255).astype(np.uint8)
-    return Still(image, f"{', '.join(names)} in the {place}", list(shown.items()))
+        cells = [BOARD * (row + down) + column + right for down in range(copies) for right in range(copies)]
+        shown.update(dict.fromkeys(rng.sample(cells, min(BIG_CELLS, len(cells))), names[-1]))
+    for number in rng.sample(range(BOARD**2), rng.randint(1, MAX_THINGS)):
+        color, shape = rng.choice(COLORS), rng.choice(SHAPES)
+        center = tuple((2 * axis + 1) * size // (2 * BOARD) + jitter(rng, size) for axis in divmod(number, BOARD))
+        draw(canvas, shape, color, center, size // SMALL)
+        names.append(f"a small {color} {shape}{standing(number)}")
+        shown[number] = names[-1]
+    empty = [number for number in range(BOARD**2) if number not in shown]
+    shown.update(dict.fromkeys(rng.choices(empty, k=EMPTY_CELLS), f"the {place}"))
+    return Still(canvas.astype(np.uint8), f"{', '.join(names)} in the {place}", list(shown.items()))
+
+
+def standing(number: int) -> str:
+    """Words for the side of the frame that a cell lies on; none for the middle and the corners."""
+    row, column = divmod(number, BOARD)
+    last = BOARD - 1
+    sides = [name for name, at in (("left", column == 0), ("right", column == last)) if at]
+    sides += [name for name, at in (("top", row == 0), ("bottom", row == last)) if at]
+    return f" {sides[0]}" if len(sides) == 1 else ""
 
 
 def describe_actor(color: str, shape: str, action: str | None) -> str:
@@ -68,10 +78,3 @@ def describe_actor(color: str, shape: str, action: str | None) -> str:
     if action == "blinks":
         return "a big thing blinks"
     return f"a big {color} {shape}" if action is None else f"a big {color} {shape} {action}"
-
-
-def covered(center: np.ndarray, side: float) -> list[int]:
-    """Cells whose middle lies in a square box; center (row, column) and side are shares of the frame."""
-    middles = (np.arange(BOARD) + 0.5) / BOARD
-    rows, columns = (np.flatnonzero(abs(middles - axis) < side / 2) for axis in center)
-    return [int(row * BOARD + column) for row in rows for column in columns]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus.world.films import Film
-from dynfocus.world.questions import KINDS, ask, describe
+from dynfocus.world.questions import KINDS, ask, describe, describe_still
 from dynfocus.world.text import DESCRIBE_PROMPTS, Round, choice_round, describe_round, open_round, yes_no_round
 
 STYLE_WEIGHTS = (5, 4, 1)
@@ -18,9 +18,20 @@ DESCRIBE_SHARE = 0.25
 """Share of the talks that end with a description."""
 ROUNDS = 4
 """Questions asked about each film or image of an instruction set."""
-STILL_KINDS = ("actor_color", "actor_shape", "color", "shape", "color_of", "shape_of", "count", "place")
+STILL_KINDS = (
+    "actor_color",
+    "actor_shape",
+    "color",
+    "shape",
+    "color_of",
+    "shape_of",
+    "side",
+    "relation",
+    "count",
+    "place",
+)
 """Kinds of question that one frame answers."""
-REASONING_KINDS = ("action", "count", "moment", "first", "last", "order")
+REASONING_KINDS = ("action", "sequence", "twice", "count", "moment", "relation", "first", "last", "order")
 
 
 def write_json(path: Path, rows: Any) -> None:
@@ -81,10 +92,7 @@ def llava_cc3m(films: list[Film], out: Path, rng: random.Random) -> dict[Path, F
     media, rows = {}, []
     for number, film in enumerate(films):
         image = f"GCC_train_{number:09d}.jpg"
-        scene = film.scenes[0]
-        things = ", ".join(f"a {thing.name}" for thing in scene.things)
-        caption = f"in the {scene.place} a big {scene.actor.name}. {things} appear."
-        conversation = talk([(rng.choice(DESCRIBE_PROMPTS), caption)])
+        conversation = talk([(rng.choice(DESCRIBE_PROMPTS), describe_still(film.scenes[0]))])
         rows.append({"id": image[:-4], "image": image, "conversations": conversation})
         media[Path("images", image)] = film
     write_json(out / "chat.json", rows)

@@ -192,22 +192,19 @@ def choice_question(benchmark: str, row: Row, question_id: str, video: str, task
         benchmark=benchmark,
         question_id=question_id,
         video=video,
-        text="\n".join(
-            (
-                CHOICE_PROMPT,
-                f"Question: {question}",
-                "Options:",
-                lettered(candidates),
-                "Only give the best option.",
-                "Best Option: (",
-            )
-        ),
+        text=choice_prompt(question, candidates),
         encoder_prompt=question,
         gold=equal[-1] if equal else None if answer is None else NO_SUCH_OPTION,
         options=candidates,
         groups={"task": (task,)},
         details={"accepted": equal},
     )
+
+
+def choice_prompt(question: str, candidates: Sequence[str]) -> str:
+    """The official prompt of a choice; the reply goes on after its last bracket."""
+    head, tail = (CHOICE_PROMPT, f"Question: {question}", "Options:"), ("Only give the best option.", "Best Option: (")
+    return "\n".join((*head, lettered(candidates), *tail))
 
 
 def official_generation_value(verdict: Verdict, marks: tuple[str, str]) -> float:

@@ -17,6 +17,7 @@ PROMPT = (
     "Select the best answer to the following multiple-choice question based on the video. "
     "Respond with only the letter (A, B, C, or D) of the correct option."
 )
+TAIL = "The best answer is:"
 
 
 class VideoMme(MultipleChoice):
@@ -55,7 +56,7 @@ class VideoMme(MultipleChoice):
             benchmark=self.name,
             question_id=row.text("question_id"),
             video=videos(video),
-            text="\n".join((PROMPT, question, *options, "The best answer is:")),
+            text="\n".join((PROMPT, question, *options, TAIL)),
             encoder_prompt=question,
             gold=gold_letter(row, "answer", len(options)),
             options=bare,
