@@ -135,7 +135,8 @@ def choose(connector: Any, features: Tensor) -> tuple[set[int], list[int]]:
     from dynfocus.network.batch import Videos
 
     videos = Videos.from_padded(features.float()[None], torch.ones(1, len(features), dtype=torch.bool))
-    events, selection = connector.select(videos)
+    events = connector.events(videos)
+    selection = connector.selection(events, videos.lengths)
     frames = events.frames[0].tolist()
     return {frames[place] for place in selection.chosen[0].tolist()}, frames
 

@@ -184,10 +184,12 @@ class DynFocusEncoder(TextGuidedEncoder):
     def prototypes(self, videos: Videos) -> tuple[Objects, Events | None]:
         """S-DPC of all frames and T-DPC of all videos of a batch."""
         objects = object_prototypes_of(videos.frames, self.config, self.dtype)
-        if self.selection is None:
-            return objects, None
+        return objects, None if self.selection is None else self.events(videos)
+
+    def events(self, videos: Videos) -> Events:
+        """T-DPC of all videos of a batch."""
         pooled = videos.pad(pool_patches(videos.frames, self.config.grid, self.config.pooled_grid))
-        return objects, estimate_events(pooled, videos.mask if videos.ragged else None, self.config)
+        return estimate_events(pooled, videos.mask if videos.ragged else None, self.config)
 
     def without_question(self, videos: Videos) -> list[Prototypes]:
         """The prototypes of each video, made of it alone: they are the same whatever else is in the batch."""
