@@ -28,7 +28,8 @@ import torch
 from measure_kernels import device_name
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from dynfocus.backbones import clip, llm, qformer
+from dynfocus.backbones import llm, qformer
+from dynfocus.backbones.clip import prepare as prepare_clip
 from dynfocus.config import Config, load_config
 from dynfocus.errors import UserError
 from dynfocus.evaluation.answerers.own import OwnModel
@@ -100,7 +101,7 @@ def prepare(config: Config) -> None:
     sets = [*config.alignment.datasets, *config.instruction.datasets, BENCHMARK]
     encoder = root / "backbones/clip"
     making = {
-        encoder: lambda out: clip.prepare(config, out),
+        encoder: lambda out: prepare_clip(config, out),
         root / "backbones/llm": lambda out: llm.prepare(config, out),
         root / "backbones/qformer": lambda out: qformer.prepare(config, out, encoder),
     }

@@ -21,7 +21,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from dynfocus.reporting.register import cells_of
 from measure_kernels import device_name, seconds
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -41,6 +40,7 @@ from dynfocus.config import Config, load_config
 from dynfocus.config.schema import Stage
 from dynfocus.network.modeling import DynFocusForConditionalGeneration
 from dynfocus.network.vision import FRAMES_PER_PASS, VisionTower
+from dynfocus.paper.register import cells_of
 from dynfocus.training.contract import MAX_GRADIENT_NORM, accumulation
 from dynfocus.training.trainer import GIB, answers_alone, mean_answer_loss, peak_memory
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from transformers import InstructBlipQFormerConfig, LlamaConfig
 
-from dynfocus.backbones import clip
 from dynfocus.config import Config
+from dynfocus.network import clip
 from dynfocus.network.configuration import DynFocusConfig
 from dynfocus.network.modeling import DynFocusForConditionalGeneration
 from dynfocus.network.vision import VisionTower, build_vision_tower

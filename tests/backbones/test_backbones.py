@@ -27,6 +27,7 @@ from dynfocus.backbones import clip, llm, qformer
 from dynfocus.backbones.loop import learning_rate, optimize, optimizers
 from dynfocus.config.schema import ClipBackbone, LlmBackbone, QformerBackbone
 from dynfocus.errors import UserError
+from dynfocus.network import clip as clip_folder
 from dynfocus.network.build import build_model
 from dynfocus.network.processing import add_image_token
 from dynfocus.network.vision import load_vision_tower
@@ -131,33 +132,33 @@ def test_the_same_seed_gives_equal_weights_and_another_seed_does_not(config, bac
 
 def test_training_moves_the_weights(config, backbones, tmp_path):
     torch.manual_seed(config.world.seed)
-    untrained = clip.build(CLIP).state_dict()
+    untrained = clip_folder.build(CLIP).state_dict()
     trained = weights(backbones / "clip")
     moved = [name for name, value in trained.items() if not torch.equal(value, untrained[name])]
     assert "visual.conv1.weight" in moved and "token_embedding.weight" in moved
 
 
 def test_clip_loads_here_and_in_open_clip(backbones, tmp_path):
-    model = clip.load(backbones / "clip")
+    model = clip_folder.load(backbones / "clip")
     assert not model.training
     assert_equal_weights(model.state_dict(), weights(backbones / "clip"))
     settings = json.loads((backbones / "clip" / clip.CONFIG_FILE).read_text())
     (tmp_path / "mini-test.json").write_text(json.dumps(settings))
     open_clip.add_model_config(tmp_path)
     theirs = open_clip.create_model("mini-test", pretrained=str(backbones / "clip" / clip.WEIGHTS_FILE)).eval()
-    pixels = clip.normalize(np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8))
+    pixels = clip_folder.normalize(np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8))
     assert torch.equal(theirs.encode_image(pixels), model.encode_image(pixels))
 
 
 def test_the_tower_gives_one_token_a_patch(config, backbones):
-    tower = load_vision_tower(clip.load(backbones / "clip").visual, config.backbones.clip.layer)
+    tower = load_vision_tower(clip_folder.load(backbones / "clip").visual, config.backbones.clip.layer)
     assert tower(torch.zeros(2, 3, SIDE, SIDE)).shape == (2, (SIDE // 8) ** 2, 32)
 
 
 def test_normalised_pixels_have_clips_mean_and_deviation():
     black, white = (
-        clip.normalize(np.zeros((1, 2, 2, 3), np.uint8)),
-        clip.normalize(np.full((1, 2, 2, 3), 255, np.uint8)),
+        clip_folder.normalize(np.zeros((1, 2, 2, 3), np.uint8)),
+        clip_folder.normalize(np.full((1, 2, 2, 3), 255, np.uint8)),
     )
     assert black.shape == (1, 3, 2, 2)
     mean, deviation = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
@@ -179,7 +180,7 @@ def test_an_unknown_clip_is_named(model):
 
 def test_a_missing_clip_is_named(tmp_path):
     with pytest.raises(UserError, match=r"missing; run `dynfocus prepare-clip` first"):
-        clip.load(tmp_path)
+        clip_folder.load(tmp_path)
 
 
 def test_the_fetched_clip_keeps_its_weights(backbones, tmp_path):
@@ -188,7 +189,7 @@ def test_the_fetched_clip_keeps_its_weights(backbones, tmp_path):
     open_clip.add_model_config(tmp_path / "ViT-test.json")
     clip.fetch(settings, tmp_path / "out")
     assert_equal_weights(weights(tmp_path / "out"), weights(backbones / "clip"))
-    assert clip.load(tmp_path / "out").visual.image_size == (SIDE, SIDE)
+    assert clip_folder.load(tmp_path / "out").visual.image_size == (SIDE, SIDE)
 
 
 def test_the_llm_loads_in_transformers_and_generates(backbones):

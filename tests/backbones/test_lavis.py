@@ -18,6 +18,7 @@ from dynfocus.backbones import clip, lavis, qformer
 from dynfocus.backbones.weights import read_checkpoint, read_parts, split_revision
 from dynfocus.config.schema import ClipBackbone, QformerBackbone
 from dynfocus.errors import UserError
+from dynfocus.network import clip as clip_folder
 from dynfocus.network.text_encoder import TextEncoder
 from dynfocus.network.vision import load_vision_tower
 
@@ -59,7 +60,7 @@ def test_every_name_of_the_full_visual_encoder_is_mapped():
     settings = clip.model_config("EVA01-g-14")
     with torch.device("meta"):
         visual = CLIP(settings["embed_dim"], settings["vision_cfg"], clip.UNUSED_TEXT).visual
-    lavis.drop_unread(visual.trunk)
+    clip_folder.drop_unread(visual.trunk)
     theirs = {f"visual.{name}": value.shape for name, value in visual.state_dict().items()}
     ours = lavis.open_clip_names({name: torch.empty(0) for name in eva_names(40)}, "file")
     assert ours.keys() == theirs.keys() and len(ours) == 524
@@ -123,7 +124,7 @@ def eva(tmp_path) -> tuple[ClipBackbone, Eva]:
 def test_the_visual_encoder_gives_the_penultimate_features(eva, tmp_path):
     settings, trunk = eva
     clip.convert(settings, tmp_path / "out")
-    model = clip.load(tmp_path / "out")
+    model = clip_folder.load(tmp_path / "out")
     pixels = torch.randn(2, 3, 28, 28)
     with torch.no_grad():
         tokens = trunk.forward_intermediates(pixels, indices=[1], intermediates_only=True, output_fmt="NLC")[0]

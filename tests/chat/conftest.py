@@ -36,7 +36,7 @@ def film_file(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory) -> tuple[Path, Path]:
     """Checkpoint and visual encoder with random weights that fit each other."""
-    from dynfocus.backbones.clip import build, save
+    from dynfocus.network.clip import build, save
 
     root = tmp_path_factory.mktemp("toy")
     toy_models.own_model(root / "model")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dynfocus.config.schema import Config, Evaluation, Hardware, Judge, Stage
-from dynfocus.evaluation.answer import Reply, VideoProblem
+from dynfocus.evaluation.answerers.base import Reply, VideoProblem
 
 
 def make_config(**evaluation) -> Config:

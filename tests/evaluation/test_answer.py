@@ -16,15 +16,8 @@ from scripted import Scripted, make_config
 
 from dynfocus.errors import UserError
 from dynfocus.evaluation import answer as answering
-from dynfocus.evaluation.answer import (
-    Reply,
-    answer_batches,
-    answer_shard,
-    plan_batches,
-    rectified,
-    reply_to,
-    shard_batches,
-)
+from dynfocus.evaluation.answer import answer_batches, answer_shard, plan_batches, rectified, reply_to, shard_batches
+from dynfocus.evaluation.answerers.base import Reply
 from dynfocus.evaluation.benchmarks import BENCHMARKS, benchmark, load_questions
 from dynfocus.evaluation.lines import AppendOnly, Taken, read_lines
 

@@ -9,14 +9,15 @@ import official_files
 import pytest
 import torch
 import toy_models
-from films import film
+from benchmark_films import film
 from PIL import Image
 from scripted import make_config
 
 from dynfocus.config.schema import Network
 from dynfocus.errors import UserError
-from dynfocus.evaluation.answer import Request, answer_shard
+from dynfocus.evaluation.answer import answer_shard
 from dynfocus.evaluation.answerers import load_answerer
+from dynfocus.evaluation.answerers.base import Request
 from dynfocus.evaluation.answerers.decoding import close_calls
 from dynfocus.evaluation.answerers.foreign import fetch
 from dynfocus.evaluation.benchmarks import benchmark, load_questions

@@ -7,7 +7,7 @@ import json
 import official_files
 import pytest
 import toy_models
-from films import film
+from benchmark_films import film
 from scripted import make_config
 
 from dynfocus.config.schema import Network

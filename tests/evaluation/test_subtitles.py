@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import official_files
 import pytest
-from films import film
+from benchmark_films import film
 
 from dynfocus.config.schema import Video
 from dynfocus.errors import UserError

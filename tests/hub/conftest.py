@@ -46,7 +46,7 @@ def hub_config():
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory) -> tuple[Path, Path]:
     """Checkpoint and visual encoder with random weights that fit each other."""
-    from dynfocus.backbones.clip import build, save
+    from dynfocus.network.clip import build, save
 
     root = tmp_path_factory.mktemp("toy")
     toy_models.own_model(root / "model")

@@ -13,11 +13,11 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from dynfocus.backbones import clip
 from dynfocus.errors import UserError
 from dynfocus.features.extract import encode, extract, fit, pad, read_medium
 from dynfocus.features.store import FeatureStore
 from dynfocus.ledger.coverage import media_of_set
+from dynfocus.network import clip
 from dynfocus.network.vision import load_vision_tower
 
 SIDE = 32

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from dynfocus.backbones import clip
 from dynfocus.features.extract import TOGETHER, encode, gathered
 from dynfocus.features.store import FRAMES, MESSAGE, UNREADABLE, ShardWriter
+from dynfocus.network import clip
 
 MEDIA = [f"videos/Grüße {number}.mp4" for number in range(5)]
 

@@ -10,8 +10,8 @@ import numpy as np
 from score_files import score_record
 
 from dynfocus.config import load_config
+from dynfocus.evaluation.evidence import Evidence, Questions, Series
 from dynfocus.files import hash_of
-from dynfocus.reporting.evidence import Evidence, Questions, Series
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import content_hash, manifest_path
 from dynfocus.steps.table import answers_of

@@ -5,20 +5,14 @@ import pytest
 from evidence_files import FILMS, PER_FILM, answers, evidence_of_runs, jobs_of, questions, series
 
 from dynfocus.errors import UserError
+from dynfocus.evaluation.evidence import Evidence
 from dynfocus.paper.register import Claim, load_claims, load_margins, margin_of
 from dynfocus.reporting import claims as claims_module
-from dynfocus.reporting.claims import (
-    claim_units,
-    count_verdicts,
-    judge_claims,
-    measure,
-    measure_all,
-    missing_evaluations,
-    names_of,
-)
-from dynfocus.reporting.evidence import Evidence, settings_of_run, write_evidence
+from dynfocus.reporting.claims import count_verdicts, judge_claims, measure, measure_all, names_of
+from dynfocus.reporting.evidence import write_evidence
 from dynfocus.reporting.reasons import Facts, reason_of
 from dynfocus.reporting.verdicts import Verdict
+from dynfocus.steps.claims import claim_units, missing_evaluations, settings_of_run
 
 
 def pair(better: str = "dynfocus", worse: str = "kmeans", **changes: str) -> Claim:

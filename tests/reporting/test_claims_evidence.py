@@ -7,9 +7,11 @@ import pytest
 from evidence_files import answers, evidence_of_runs, finish_scores, jobs_of, questions, series
 
 from dynfocus.errors import UserError
+from dynfocus.evaluation.evidence import Evidence, read_evidence
 from dynfocus.paper.register import load_claims
 from dynfocus.reporting.claims import add_evidence, evidence_of, measure, store_claims
-from dynfocus.reporting.evidence import Evidence, collect, read_evidence, settings_of_run, write_evidence
+from dynfocus.reporting.evidence import collect, write_evidence
+from dynfocus.steps.claims import settings_of_run
 from dynfocus.steps.manifests import manifest_path
 from dynfocus.steps.table import answers_of
 

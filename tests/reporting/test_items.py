@@ -11,7 +11,8 @@ from score_files import score_record
 
 from dynfocus.config import load_config
 from dynfocus.config.schema import Video
-from dynfocus.evaluation.answer import Reply, VideoProblem
+from dynfocus.evaluation.answerers.base import Reply, VideoProblem
+from dynfocus.evaluation.evidence import Evidence
 from dynfocus.evaluation.questions import Question
 from dynfocus.measuring import hours, mixtures
 from dynfocus.measuring.latency import time_answers
@@ -20,7 +21,6 @@ from dynfocus.measuring.redundancy import question_and_answer, resize
 from dynfocus.reporting import sweeps
 from dynfocus.reporting.breakdown import group_table
 from dynfocus.reporting.cases import case_studies
-from dynfocus.reporting.evidence import Evidence
 from dynfocus.reporting.hours import accuracy_table, hours_table
 from dynfocus.reporting.latency import latency_cell, latency_table, order_notes
 from dynfocus.reporting.session import Session
@@ -290,8 +290,8 @@ def test_a_frame_of_the_right_size_is_not_touched():
 
 
 def test_a_clip_checkpoint_embeds_frames_and_text(film, tmp_path):
-    from dynfocus.backbones.clip import build, save
     from dynfocus.measuring.redundancy import ClipEmbedder
+    from dynfocus.network.clip import build, save
 
     shape = {
         "embed_dim": 8,

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from dynfocus.backbones import clip
 from dynfocus.config import Config
+from dynfocus.network import clip
 from dynfocus.network.complexity import paper_model
 from dynfocus.network.vision import build_vision_tower
 

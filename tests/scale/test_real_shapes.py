@@ -12,9 +12,8 @@ import pytest
 import torch
 from transformers import InstructBlipQFormerConfig, LlamaConfig
 
-from dynfocus.backbones import clip
 from dynfocus.features.extract import read_medium
-from dynfocus.network import DynFocusConfig, DynFocusForConditionalGeneration
+from dynfocus.network import DynFocusConfig, DynFocusForConditionalGeneration, clip
 from dynfocus.network.vision import VisionTower
 from dynfocus.prompts import IGNORE
 from dynfocus.training.trainer import answers_alone, mean_answer_loss

@@ -9,9 +9,8 @@ import torch
 from training_loads import SIZES
 from transformers import InstructBlipQFormerConfig, LlamaConfig
 
-from dynfocus.backbones import clip
 from dynfocus.config import load_config
-from dynfocus.network import DynFocusConfig, DynFocusForConditionalGeneration
+from dynfocus.network import DynFocusConfig, DynFocusForConditionalGeneration, clip
 from dynfocus.network.vision import build_vision_tower
 from dynfocus.training.memory import Division, Load, estimate, size_of, usable
 

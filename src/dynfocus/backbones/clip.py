@@ -7,7 +7,6 @@ text encoder. Whatever the source, `load` returns a model whose `visual` gives t
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +14,7 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import torch
-from open_clip.model import CLIP, CustomTextCLIP
-from safetensors.torch import load_file, save_file
-from torch import nn
+from open_clip.model import CLIP
 from torch.nn import functional
 
 from dynfocus.backbones import lavis
@@ -25,18 +22,15 @@ from dynfocus.backbones.loop import optimize
 from dynfocus.backbones.weights import first_fault, read_checkpoint
 from dynfocus.config.schema import ClipBackbone, Config
 from dynfocus.errors import UserError
+from dynfocus.network.clip import build, model_config, normalize, save, visual_only
 from dynfocus.network.vision import load_vision_tower
 from dynfocus.world.films import BOARD
 from dynfocus.world.stills import Still, still
 
-MEAN = torch.tensor(open_clip.OPENAI_DATASET_MEAN).view(3, 1, 1)
-STD = torch.tensor(open_clip.OPENAI_DATASET_STD).view(3, 1, 1)
 STILLS = 3000
 """Different stills that training draws its batches from."""
 FEATURE_STD = 0.75
 """Standard deviation of a trained encoder's features."""
-UNUSED_TEXT = {"context_length": 4, "vocab_size": 4, "width": 64, "heads": 1, "layers": 1}
-CONFIG_FILE, WEIGHTS_FILE = "open_clip_config.json", "open_clip_model.safetensors"
 
 
 def prepare(config: Config, out: Path) -> None:
@@ -49,69 +43,6 @@ def prepare(config: Config, out: Path) -> None:
         convert(settings, out)
     else:
         fetch(settings, out)
-
-
-def model_config(name: str) -> dict:
-    """The open_clip configuration of a model name, or of a JSON file."""
-    if name.endswith(".json"):
-        path = Path(name)
-        if not path.is_file():
-            raise UserError(f"backbones.clip.model: {path} does not exist; name a JSON file or an open_clip model")
-        return json.loads(path.read_text(encoding="utf-8"))
-    found = open_clip.get_model_config(name)
-    if found is None:
-        raise UserError(f"backbones.clip.model: open_clip has no model {name}; see open_clip.list_models()")
-    return found
-
-
-def build(settings: dict) -> CLIP | CustomTextCLIP:
-    """A model with random weights from an open_clip configuration."""
-    settings = {key: value for key, value in settings.items() if key not in ("custom_text", "preprocess_cfg")}
-    custom = "hf_model_name" in settings["text_cfg"] or "timm_model_name" in settings["vision_cfg"]
-    return (CustomTextCLIP if custom else CLIP)(**settings)
-
-
-class VisualOnly(nn.Module):
-    """A visual encoder without its text encoder."""
-
-    def __init__(self, visual: nn.Module):
-        super().__init__()
-        self.visual = visual
-
-    @property
-    def context_length(self) -> int:
-        """Raise UserError: there is nothing to encode text with."""
-        raise UserError(
-            "the visual encoder came without a text encoder; set backbones.clip.source to open_clip for this"
-        )
-
-
-def load(folder: Path) -> CLIP | CustomTextCLIP | VisualOnly:
-    """The model that `prepare` left in a folder, in evaluation mode."""
-    if not (folder / WEIGHTS_FILE).is_file():
-        raise UserError(f"{folder / WEIGHTS_FILE}: missing; run `dynfocus prepare-clip` first")
-    settings = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    weights = load_file(folder / WEIGHTS_FILE)
-    if all(name.startswith("visual.") for name in weights):
-        return with_pixels_of(visual_only(settings, weights), settings).eval()
-    model = build(settings)
-    model.load_state_dict(weights)
-    return with_pixels_of(model, settings).eval()
-
-
-def with_pixels_of(model: nn.Module, settings: dict) -> nn.Module:
-    """The model, whose visual encoder knows the mean and deviation of the pixels that it was trained with."""
-    model.visual.preprocess_cfg = settings.get("preprocess_cfg", {})
-    return model
-
-
-def visual_only(settings: dict, weights: dict[str, torch.Tensor]) -> VisualOnly:
-    """A visual encoder of timm's EVA family with exactly these weights; it ends after its last block."""
-    visual = CLIP(settings["embed_dim"], settings["vision_cfg"], UNUSED_TEXT).visual
-    lavis.drop_unread(visual.trunk)
-    model = VisualOnly(visual)
-    model.load_state_dict(weights)
-    return model
 
 
 def convert(settings: ClipBackbone, out: Path) -> None:
@@ -127,13 +58,6 @@ def convert(settings: ClipBackbone, out: Path) -> None:
     save(model, shape, out)
 
 
-def save(model: torch.nn.Module, settings: dict, folder: Path) -> None:
-    """Write configuration and weights."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS_FILE)
-
-
 def fetch(settings: ClipBackbone, out: Path) -> None:
     """Published open_clip weights by tag or file, stored in the form that `load` reads."""
     try:
@@ -145,12 +69,6 @@ def fetch(settings: ClipBackbone, out: Path) -> None:
     noted = getattr(model.visual, "preprocess_cfg", {})
     pixels = {name: list(noted[name]) for name in ("mean", "std") if name in noted}
     save(model, model_config(settings.model) | {"preprocess_cfg": pixels}, out)
-
-
-def normalize(images: np.ndarray | torch.Tensor) -> torch.Tensor:
-    """Pixels (..., H, W, 3) uint8 as CLIP's normalised input (..., 3, H, W) float."""
-    pixels = torch.as_tensor(images).movedim(-1, -3).float() / 255
-    return (pixels - MEAN.to(pixels.device)) / STD.to(pixels.device)
 
 
 def train(settings: ClipBackbone, image_size: int, out: Path, seed: int) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 from transformers import InstructBlipQFormerConfig
 
@@ -89,10 +88,3 @@ def qformer_config(tensors: Mapping[str, Tensor]) -> InstructBlipQFormerConfig:
             1
         ],
     )
-
-
-def drop_unread(trunk: torch.nn.Module) -> None:
-    """Take away from a timm trunk what a LAVIS checkpoint does not hold, so that nothing untrained is ever read."""
-    for name in ("norm", "fc_norm", "head"):
-        if hasattr(trunk, name):
-            setattr(trunk, name, torch.nn.Identity())

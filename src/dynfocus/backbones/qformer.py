@@ -22,13 +22,14 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import nn
 from transformers import InstructBlipQFormerConfig, PreTrainedTokenizerFast
 
-from dynfocus.backbones import clip, lavis
+from dynfocus.backbones import lavis
 from dynfocus.backbones.bert import DECODER_TOKEN, text_encoder_from_bert
 from dynfocus.backbones.loop import optimize
 from dynfocus.backbones.weights import first_fault, locator, read_checkpoint, read_parts, split_revision
 from dynfocus.config.schema import Config, QformerBackbone
 from dynfocus.errors import UserError
 from dynfocus.evaluation.benchmarks import videohallucer
+from dynfocus.network import clip
 from dynfocus.network.text_encoder import TextEncoder
 from dynfocus.network.vision import load_vision_tower
 from dynfocus.world.films import make_film

@@ -16,14 +16,13 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM
 
-from dynfocus.backbones import clip
 from dynfocus.chat.film import Film, open_film
 from dynfocus.config.schema import Config
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
-from dynfocus.evaluation.answerers import model_type
+from dynfocus.evaluation.answerers.base import model_type
 from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generate_replies
-from dynfocus.network import DynFocusProcessor
+from dynfocus.network import DynFocusProcessor, clip
 from dynfocus.network.vision import load_vision_tower
 from dynfocus.prompts import SYSTEM, encoder_prompt
 

@@ -12,11 +12,12 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dynfocus.errors import UserError
+from dynfocus.evaluation.answerers.base import Answerer, Reply, Request, VideoProblem
 from dynfocus.evaluation.benchmarks import benchmark, load_questions, require_some_video
 from dynfocus.evaluation.lines import AppendOnly, write_lines
 from dynfocus.evaluation.questions import AnswerStatus, Question
@@ -27,40 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 R = TypeVar("R")
-
-
-class VideoProblem(Exception):
-    """A video that cannot be shown to a model: `status` says which way, the message why."""
-
-    def __init__(self, status: AnswerStatus, reason: str):
-        super().__init__(reason)
-        self.status: AnswerStatus = status
-
-
-@dataclass(frozen=True)
-class Request:
-    """A question with its video, in whatever form the answerer loaded it."""
-
-    question: Question
-    video: Any
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What a model said; `close` where another token was as good within rounding."""
-
-    text: str
-    close: bool = False
-
-
-class Answerer(Protocol):
-    """A model under evaluation."""
-
-    def load(self, question: Question) -> Any:
-        """The question's video in the model's own form; raises VideoProblem."""
-
-    def answer(self, requests: Sequence[Request]) -> list[Reply]:
-        """One reply per request, in their order; decided by these requests alone."""
 
 
 def answer_shard(

@@ -21,7 +21,8 @@ from lmms_eval.models.registry_v2 import ModelManifest
 
 from dynfocus.config.schema import Evaluation
 from dynfocus.errors import UserError
-from dynfocus.evaluation.answer import Reply, reply_to
+from dynfocus.evaluation.answer import reply_to
+from dynfocus.evaluation.answerers.base import Reply
 from dynfocus.evaluation.answerers.own import OwnModel, open_store
 
 NAME = "dynfocus"

@@ -25,13 +25,13 @@ import torch
 from PIL import Image
 from rich.progress import Progress
 
-from dynfocus.backbones import clip
 from dynfocus.config.schema import Config, Video
 from dynfocus.datasets.media import IMAGE_SUFFIXES
 from dynfocus.errors import MediumError, UserError
 from dynfocus.features.decode import sample
 from dynfocus.features.media import find, open_image
 from dynfocus.features.store import ShardWriter
+from dynfocus.network import clip
 from dynfocus.network.vision import CLIP_MEAN, VisionTower, load_vision_tower
 
 DTYPES = {"fp16": torch.float16, "fp32": torch.float32}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dynfocus.errors import UserError
-from dynfocus.evaluation.answer import Answerer, Request, VideoProblem
+from dynfocus.evaluation.answerers.base import Answerer, Request, VideoProblem
 from dynfocus.evaluation.questions import Question
 from dynfocus.measuring.models import answerer_of, questions_by_video
 from dynfocus.steps.jobs import Jobs

@@ -9,7 +9,7 @@ from dynfocus.evaluation.benchmarks import benchmark, load_questions
 from dynfocus.steps.jobs import Jobs
 
 if TYPE_CHECKING:
-    from dynfocus.evaluation.answer import Answerer
+    from dynfocus.evaluation.answerers.base import Answerer
     from dynfocus.evaluation.questions import Question
     from dynfocus.network import DynFocusForConditionalGeneration, DynFocusProcessor
 

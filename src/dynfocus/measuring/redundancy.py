@@ -55,7 +55,7 @@ def load_clip(checkpoint: Path) -> tuple[Any, Any]:
     """The CLIP of the prepared visual encoder and its tokenizer, read once for all benchmarks."""
     from open_clip import SimpleTokenizer
 
-    from dynfocus.backbones.clip import load
+    from dynfocus.network.clip import load
 
     model = load(checkpoint)
     return model, SimpleTokenizer(context_length=model.context_length)
@@ -73,7 +73,7 @@ class ClipEmbedder:
         """(T, d) of the sampled frames of a video."""
         import torch
 
-        from dynfocus.backbones.clip import normalize
+        from dynfocus.network.clip import normalize
 
         side = self.model.visual.image_size
         height, width = (side, side) if isinstance(side, int) else side

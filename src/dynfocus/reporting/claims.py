@@ -23,23 +23,13 @@ import numpy as np
 from pydantic import BaseModel
 
 from dynfocus.evaluation.crossed import Effect, Values, detectable, effect_of, moderated, pseudo_values, seeds_needed
+from dynfocus.evaluation.evidence import STORED, Evidence, Key, Questions, Series, read_evidence
 from dynfocus.evaluation.optimum import Best, Sweep, best_setting, optimum_shift
-from dynfocus.machine.processor import processor_name
 from dynfocus.paper.register import OWN_CHECK, Claim, load_claims, margin_of
-from dynfocus.reporting.evidence import (
-    STORED,
-    Evidence,
-    Key,
-    Questions,
-    Series,
-    Unit,
-    collect,
-    metric_of,
-    read_evidence,
-    write_evidence,
-)
+from dynfocus.reporting.evidence import collect, metric_of, write_evidence
 from dynfocus.reporting.reasons import Facts, reason_of
 from dynfocus.reporting.verdicts import Verdict, correct, judge_direction
+from dynfocus.steps.claims import claim_units, side_of, wanted_settings
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import git_commit
 
@@ -112,54 +102,11 @@ def sweep_runs(runs: Iterable[str], sweep: str) -> dict[float, str]:
     return dict(sorted((int(match[1]) * SWEEP_UNITS[sweep], run) for match, run in matches if match))
 
 
-# What a claim needs
-
-
-def side_of(text: str, claim: Claim) -> Unit:
-    """The unit that a side of a pair names: `run`, or `run:metric`."""
-    run, _, metric = text.partition(":")
-    return run, claim.benchmark, metric or claim.metric
-
-
-def units_of(claim: Claim, runs: Iterable[str]) -> list[Unit]:
-    """The units that a claim is tested on, among the known `runs`."""
-    if claim.kind == "pair":
-        return [side_of(text, claim) for text in (claim.better, claim.worse)]
-    return [(run, claim.benchmark, claim.metric) for run in sweep_runs(runs, claim.better).values()]
-
-
-def claim_units(jobs: Jobs) -> list[Unit]:
-    """What the claims compare and this configuration makes, each once."""
-    chosen, known = jobs.config.runs, jobs.experiments.runs
-    named = dict.fromkeys(unit for claim in load_claims() for unit in units_of(claim, known))
-    made = [unit for unit in named if unit[0] in known and ("all" in chosen or unit[0] in chosen)]
-    return [unit for unit in made if unit[1] in jobs.benchmarks(unit[0])]
-
-
-def missing_evaluations(jobs: Jobs, stored: Path = STORED) -> list[tuple[str, int]]:
-    """The (run, seed) pairs of `claim_seeds` that must still be scored.
-
-    A seed is there when one processor has all of it: runs are compared on one processor only. Else what is
-    missing on this one is made.
-    """
-    evidence = read_evidence(stored / jobs.config.profile).fitting(jobs)
-    here, needed = processor_name(jobs.config.hardware.device), claim_units(jobs)
-    missing: list[tuple[str, int]] = []
-    for seed in jobs.config.claim_seeds:
-        units: dict[str, set[Unit]] = {here: set()}
-        for one in evidence.series:
-            if one.seed == seed:
-                units.setdefault(one.processor, set()).add(one.unit)
-        if not any(set(needed) <= found for found in units.values()):
-            missing += [(run, seed) for run in dict.fromkeys(unit[0] for unit in needed if unit not in units[here])]
-    return missing
-
-
 def evidence_of(jobs: Jobs, stored: Path = STORED) -> Evidence:
     """All evidence under the settings of `jobs`: the scores here, and what the repository carries."""
     seeds = {*jobs.config.seeds, *jobs.config.claim_seeds}
     here = collect(jobs, claim_units(jobs), seeds)
-    return here.joined(read_evidence(stored / jobs.config.profile)).fitting(jobs)
+    return here.joined(read_evidence(stored / jobs.config.profile)).fitting(wanted_settings(jobs))
 
 
 # Measuring a claim

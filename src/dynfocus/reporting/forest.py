@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from dynfocus.reporting.claims import Outcome
 from dynfocus.reporting.figures import BLUE, GREEN, GREY, ORANGE, shorten, use_style
-from dynfocus.reporting.tables import signed
+from dynfocus.reporting.numbers import signed
 from dynfocus.reporting.verdicts import Verdict
 
 LOOKS = {

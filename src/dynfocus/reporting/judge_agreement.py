@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
 
 from dynfocus.errors import UserError
 from dynfocus.evaluation.benchmarks.short_answer import yes_no_values
 from dynfocus.evaluation.questions import Verdict
 from dynfocus.evaluation.records import read_verdicts
-from dynfocus.reporting.claims import paired_interval
 from dynfocus.reporting.tables import Table, plain_table
 
 YES = "yes"
@@ -115,7 +116,7 @@ def _cells(kind: str, marks: Marks) -> list[str]:
     if not marks.pairs:
         return [*counts, *["–"] * 6]
     first, second = scale * np.array(marks.pairs, dtype=float).T
-    shift, low, high, _ = paired_interval([float(value) for value in second - first])
+    shift, low, high = mean_interval(second - first)
     kappa = agreement(marks.pairs)
     return [
         *counts,
@@ -126,3 +127,10 @@ def _cells(kind: str, marks: Marks) -> list[str]:
         f"{np.mean(first == second):.1%}",
         "–" if kappa is None else f"{kappa:.2f}",
     ]
+
+
+def mean_interval(values: NDArray[np.floating]) -> tuple[float, float, float]:
+    """Mean, and Student's t interval of 95 %; of one value no interval is known."""
+    mean, error = float(values.mean()), float(stats.sem(values)) if len(values) > 1 else float("inf")
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * error if len(values) > 1 else error
+    return mean, mean - half, mean + half

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dynfocus.reporting.tables import Table, signed
+from dynfocus.reporting.numbers import signed
 
 if TYPE_CHECKING:
     from dynfocus.reporting.session import SavedItem
+    from dynfocus.reporting.tables import Table
 
 
 @cache

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from dynfocus.evaluation.crossed import LEVEL, Components, Effect, detectable, mean_components, seeds_needed
+from dynfocus.evaluation.evidence import Evidence
 from dynfocus.paper.register import Claim, load_claims, margin_of
 from dynfocus.reporting.claims import NEEDED_SEEDS, Tested, measure_all
-from dynfocus.reporting.evidence import Evidence
 from dynfocus.reporting.headline import NAMES, UNITS
 from dynfocus.reporting.tables import DECIMALS, Comparison, Table, plain_table
 

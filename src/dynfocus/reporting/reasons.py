@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dynfocus.reporting.tables import signed
+from dynfocus.reporting.numbers import signed
 from dynfocus.reporting.verdicts import Verdict
 
 

@@ -15,11 +15,11 @@ from markupsafe import Markup
 
 from dynfocus import __version__
 from dynfocus.config.schema import Config
+from dynfocus.evaluation.evidence import STORED, Evidence
 from dynfocus.paper import lint
 from dynfocus.paper.register import OWN_CHECK, load_cells, load_deviations
 from dynfocus.reporting.claims import Outcome, count_verdicts, evidence_of, judge_claims
 from dynfocus.reporting.costs import costs_table, read_costs
-from dynfocus.reporting.evidence import STORED, Evidence
 from dynfocus.reporting.headline import headline, headline_table
 from dynfocus.reporting.lineage import anchor, lineage, score_files, shown
 from dynfocus.reporting.page import figures_html, page, table_html

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from dynfocus.evaluation.evidence import Evidence
 from dynfocus.evaluation.optimum import best_setting
 from dynfocus.paper.register import cells_of
 from dynfocus.reporting.claims import SWEEP_FIELDS, evidence_of, sweep_runs, sweep_values
-from dynfocus.reporting.evidence import Evidence
 from dynfocus.reporting.results import Measured
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Comparison, Table, own_cell, plain_table

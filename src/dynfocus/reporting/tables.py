@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from dynfocus.paper.register import Cell, cells_of
+from dynfocus.reporting.numbers import signed
 from dynfocus.reporting.results import Gap, Measured, Results, part_text
 from dynfocus.reporting.verdicts import Verdict, judge_value
 
@@ -21,11 +22,6 @@ DECIMALS = {"percent": 1, "score": 2, "score10": 2, "hours": 2, "s": 2, "ms": 2,
 
 MOST_UNREAD = 1 / 3
 """Share of replies without an option from which a table says so beside the score."""
-
-
-def signed(value: float, decimals: int) -> str:
-    """A difference with its sign, in the typography of a minus."""
-    return f"{value:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 class Comparison(BaseModel):

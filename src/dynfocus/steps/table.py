@@ -476,12 +476,12 @@ class TestClaims(Step):
         return (self.path(jobs), *self.also(jobs))
 
     def inputs(self, jobs: Jobs) -> Iterable[Step]:
-        from dynfocus.reporting.claims import missing_evaluations
+        from dynfocus.steps.claims import missing_evaluations
 
         yield from (ScoreAnswers(*pair) for pair in missing_evaluations(jobs))
 
     def files(self, jobs: Jobs) -> Sequence[Path]:
-        from dynfocus.reporting.evidence import carried_evidence
+        from dynfocus.evaluation.evidence import carried_evidence
 
         return carried_evidence(jobs.config.profile)
 

@@ -8,25 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynfocus.errors import UserError
+from dynfocus.evaluation.answerers.base import FORMS, model_type
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Config
-    from dynfocus.evaluation.answer import Answerer
-
-
-@dataclass(frozen=True)
-class Form:
-    """How a model family is asked: its prompt, and the frames that it was trained with."""
-
-    prompt: str
-    frames: int
-
-
-FORMS = {
-    "video_llava": Form("USER: <video>\n{question} ASSISTANT:", 8),
-    "llava_next_video": Form("USER: <video>\n{question} ASSISTANT:", 32),
-}
-"""Families of transformers that can be evaluated, by `model_type`."""
+    from dynfocus.evaluation.answerers.base import Answerer
 
 
 def load_answerer(config: Config, checkpoint: Path, data_dir: Path, features_dir: Path, seed: int) -> Answerer:
@@ -41,11 +27,3 @@ def load_answerer(config: Config, checkpoint: Path, data_dir: Path, features_dir
 
         return ForeignAnswerer(config, checkpoint, kind, data_dir, seed)
     raise UserError(f"{checkpoint}: model type {kind} cannot be evaluated; known are dynfocus, {', '.join(FORMS)}")
-
-
-def model_type(checkpoint: Path) -> str:
-    """`model_type` of a checkpoint in save_pretrained form."""
-    file = checkpoint / "config.json"
-    if not file.is_file():
-        raise UserError(f"{checkpoint}: no config.json, so no model to evaluate; train the run or pull its checkpoint")
-    return json.loads(file.read_text(encoding="utf-8")).get("model_type", "")

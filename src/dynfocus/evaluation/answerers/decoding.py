@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from dynfocus.errors import UserError
-from dynfocus.evaluation.answer import Reply, Request
+from dynfocus.evaluation.answerers.base import Reply, Request
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Config, Evaluation

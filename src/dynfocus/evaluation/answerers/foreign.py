@@ -13,8 +13,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from dynfocus.datasets.media import IMAGE_SUFFIXES
 from dynfocus.errors import UserError
-from dynfocus.evaluation.answer import Reply, Request, VideoProblem
-from dynfocus.evaluation.answerers import FORMS
+from dynfocus.evaluation.answerers.base import FORMS, Reply, Request, VideoProblem
 from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generate_replies, seed_sampling
 from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Question

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from dynfocus.config.schema import WEIGHTLESS
 from dynfocus.errors import UserError
-from dynfocus.evaluation.answer import Reply, Request, VideoProblem
+from dynfocus.evaluation.answerers.base import Reply, Request, VideoProblem
 from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generate_replies, seed_sampling
 from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Question
