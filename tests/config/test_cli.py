@@ -62,9 +62,9 @@ def test_answering_without_a_checkpoint_says_what_is_missing(dynfocus, tmp_path)
 def test_resolved_configuration_means_the_same_as_the_profile(dynfocus, tmp_path, monkeypatch, repository):
     code, _, err = dynfocus("resolve-config", "--set", f"root={tmp_path}", "--set", "seeds=[1, 2]")
     assert code == 0, err
-    resolved = load_config([tmp_path / "config.yaml"])
+    resolved = load_config([tmp_path / "work" / "config.yaml"])
     expected = load_config([repository / "config/mini.yaml"], [f"root={tmp_path}", "seeds=[1, 2]"])
     assert resolved.model_copy(update={"experiments": expected.experiments}) == expected
-    assert resolved.experiments == str(tmp_path / "experiments.yaml")
-    stored = yaml.safe_load((tmp_path / "experiments.yaml").read_text())
+    assert resolved.experiments == str(tmp_path / "work" / "experiments.yaml")
+    stored = yaml.safe_load((tmp_path / "work" / "experiments.yaml").read_text())
     assert stored["runs"]["llama_vid"]["network"] == {"encoder": "llama_vid"}

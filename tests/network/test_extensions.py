@@ -9,7 +9,7 @@ import torch
 from toy import toy_batch, toy_config, toy_model, toy_samples
 from transformers import AutoModelForCausalLM
 
-from dynfocus import extensions
+from dynfocus.config import extensions
 from dynfocus.config.schema import Network
 from dynfocus.errors import UserError
 from dynfocus.network import DynFocusForConditionalGeneration

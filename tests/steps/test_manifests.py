@@ -72,7 +72,7 @@ def test_other_settings_are_refused_with_both_values(checkpoint):
 
 def test_damaged_manifest_is_one_line(checkpoint):
     manifest_path(checkpoint).write_text('{"settings":')
-    with pytest.raises(UserError, match="cannot be read as a manifest"):
+    with pytest.raises(UserError, match="not valid JSON"):
         verify(checkpoint, SETTINGS)
 
 

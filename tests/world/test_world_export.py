@@ -73,7 +73,10 @@ def test_the_same_seed_gives_the_same_annotations_in_another_process(tiny_config
         f"write_annotations(with_world(config, {settings}), Path({str(tmp_path)!r}))"
     )
     subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parent, env={**os.environ, "PYTHONHASHSEED": "7"}, check=True
+        [sys.executable, "-c", code],
+        cwd=repository,
+        env={**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parent)},
+        check=True,
     )
     assert digests(tmp_path) == digests(folder)
 

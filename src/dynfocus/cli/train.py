@@ -38,6 +38,7 @@ def train_alignment(
         raise UserError("train-alignment: pass either --run (and --seed) or --key")
     if key is None:
         key = jobs.alignment_key(str(run), seed)
+    jobs.alignment(key)
     _train(jobs, TrainAlignment(key), work=key)
 
 

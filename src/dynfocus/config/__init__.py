@@ -4,6 +4,8 @@
     load         profile files and overrides -> `Config`; each mistake is one line
     checks       settings that cannot stand together
     experiments  config/experiments.yaml -> runs and report items
+    names        training sets and benchmarks, and where each is implemented
+    extensions   parts of the network that a name chooses, from here or from outside
     nearest      the valid name most like an unknown one
     reference    the JSON schema and the reference page, generated
 

@@ -47,7 +47,6 @@ def conflicts(config: Config) -> Iterator[Conflict]:
     yield from _trained_backbones(config)
     yield from _visual_encoder(config)
     yield from _batches(config)
-    yield from _judge(config)
 
 
 def accumulation(global_batch: int, world: int, micro_batch: int) -> int:
@@ -174,15 +173,6 @@ def _batches(config: Config) -> Iterator[Conflict]:
         except UserError as error:
             keys = (f"{stage}.global_batch", f"{stage}.micro_batch", "hardware.processes")
             yield Conflict(keys, str(error))
-
-
-def _judge(config: Config) -> Iterator[Conflict]:
-    judge = config.evaluation.judge
-    if judge.budget and judge.price_in == judge.price_out == 0:
-        yield Conflict(
-            ("evaluation.judge.budget",),
-            f"a budget of {judge.budget:g} dollars never ends where both prices are 0; set price_in and price_out",
-        )
 
 
 def _open_clip_file(model: str) -> Path | None:

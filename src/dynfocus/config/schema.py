@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from dynfocus import extensions
+from dynfocus.config import extensions
 from dynfocus.config.names import BENCHMARKS, TRAINING_SETS, unknown
 from dynfocus.errors import one_line
 

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dynfocus.config.extensions import in_file
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
-from dynfocus.extensions import in_file
 from dynfocus.hub.processor import DynFocusMediaProcessor
 from dynfocus.hub.video_processor import DynFocusVideoProcessor
 from dynfocus.network import DynFocusForConditionalGeneration, DynFocusProcessor, clip, load_vision_tower

@@ -14,7 +14,7 @@ own cluster (T ≤ L).
     ρ·δ                            29.8    .37    .37     0      centres 0 and 1: an outlier has no density
     labels                           0      1      1      1
 
-A clustering is a function (x, clusters, neighbours, mask, choices) → Clusters; `dynfocus.extensions` lists those of the
+A clustering is a function (x, clusters, neighbours, mask, choices) → Clusters; `dynfocus.config.extensions` lists those of the
 package and finds those of others.
 """
 
@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dynfocus.extensions import find
+from dynfocus.config.extensions import find
 from dynfocus.network.distances import (
     centred,
     on_host,

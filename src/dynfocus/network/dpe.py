@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from dynfocus.extensions import find
+from dynfocus.config.extensions import find
 from dynfocus.network.clustering import Choices, cluster
 from dynfocus.network.distances import without_autocast
 from dynfocus.network.tokens import NetworkFields, selected_events

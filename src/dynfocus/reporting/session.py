@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from dynfocus.config import load_config, load_experiments
 from dynfocus.config.experiments import Experiments
 from dynfocus.config.schema import Config
-from dynfocus.datasets.registry import TRAINING_SETS
+from dynfocus.datasets.registry import training_set
 from dynfocus.errors import UserError
 from dynfocus.files import read_json
 from dynfocus.machine.startup import prepare_process
@@ -154,8 +154,8 @@ class Session:
 def substitution_notes(config: Config) -> list[str]:
     """What stands under every table: training sets of the paper that this profile replaces or leaves out."""
     return [
-        f"Training set {TRAINING_SETS[name].title} "
-        + (f"replaced by {' and '.join(TRAINING_SETS[other].title for other in others)}." if others else "left out.")
+        f"Training set {training_set(name).title} "
+        + (f"replaced by {' and '.join(training_set(other).title for other in others)}." if others else "left out.")
         for name, others in config.substitutes.items()
     ]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import yaml
 
 from dynfocus.config.experiments import Experiments, Item, load_experiments, require_known, run_config
+from dynfocus.config.extensions import BUILT_IN, in_file
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
-from dynfocus.extensions import BUILT_IN, in_file
 from dynfocus.files import hash_of, write_text
 from dynfocus.steps.code import readers
 from dynfocus.steps.layout import Layout

@@ -11,7 +11,6 @@ Light: nothing is imported before it is used.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 from functools import cache
@@ -19,6 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from dynfocus.config.nearest import nearest
 from dynfocus.errors import UserError
 
 BUILT_IN: dict[str, dict[str, str]] = {
@@ -52,9 +52,7 @@ def check(kind: str, name: str) -> str:
         if not place[0].is_file():
             raise ValueError(f"there is no file {place[0]}")
     elif name not in (known := names(kind)):
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}, or file.py:Name"
-        raise ValueError(f"nothing is called {name}; {hint}")
+        raise ValueError(f"no {kind} is named '{name}'; {nearest(name, known)}, or name one in a file, file.py:Name")
     return name
 
 
