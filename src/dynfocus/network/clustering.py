@@ -14,8 +14,8 @@ own cluster (T ≤ L).
     ρ·δ                            29.8    .37    .37     0      centres 0 and 1: an outlier has no density
     labels                           0      1      1      1
 
-A clustering is a function (x, clusters, neighbours, mask, choices) → Clusters; `dynfocus.config.extensions` lists those of the
-package and finds those of others.
+A clustering is a function (x, clusters, neighbours, mask, choices) → Clusters; `dynfocus.config.extensions` lists those
+of this package and finds those of others.
 """
 
 from __future__ import annotations
