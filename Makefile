@@ -62,6 +62,7 @@ test: lint unit smoke ## what continuous integration runs
 lint: $(STAMP) ## style of the code and of the workflow
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/snakemake --lint
 

@@ -51,7 +51,7 @@ def record_of(jobs: Jobs, by: str = "") -> dict[str, Any]:
     decision = decide(jobs)
     used = [*decision.pulled, *decision.made]
     manifests = {name_of(jobs, step): verify(step.path(jobs), step.settings(jobs)) for step in used}
-    seconds = Counter()
+    seconds: Counter[str] = Counter()
     for step in used:
         seconds[step.rule()] += manifests[name_of(jobs, step)]["wall_seconds"]
     return {

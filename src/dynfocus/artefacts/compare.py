@@ -136,7 +136,7 @@ def _difference(name: str, first: Path, second: Path) -> Difference | None:
     one, other = first.read_bytes(), second.read_bytes()
     if one == other:
         return None
-    if allowed is not None and allowed.essence(one) == allowed.essence(other):
+    if allowed is not None and allowed.essence is not None and allowed.essence(one) == allowed.essence(other):
         return Difference(name, allowed.reason)
     return Difference(name, None)
 

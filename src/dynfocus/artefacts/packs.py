@@ -14,10 +14,11 @@ import tarfile
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 from dynfocus.errors import UserError
 
-PRESET = 1
+PRESET: Final = 1
 APART = ("tensorboard",)
 """Folders that stay where they were made: they name the machine and repeat log.csv."""
 
@@ -27,7 +28,7 @@ def write_pack(pack: Path, root: Path, members: Iterable[Path]) -> None:
     names = sorted({name for member in members for name in _names(member, root)})
     pack.parent.mkdir(parents=True, exist_ok=True)
     partial = pack.with_name(f".{pack.name}.partial")
-    with tarfile.open(partial, "w:xz", format=tarfile.PAX_FORMAT, preset=PRESET) as tar:
+    with tarfile.open(partial, mode="w:xz", format=tarfile.PAX_FORMAT, preset=PRESET) as tar:
         for name in names:
             file = root / name
             entry = tarfile.TarInfo(name)

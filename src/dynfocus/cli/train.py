@@ -76,7 +76,7 @@ def _train(jobs: Jobs, step: TrainAlignment | TrainInstruction, work: str) -> No
             config,
             run,
             stage,
-            step.training_seed(jobs),
+            int(step.training_seed(jobs) or 0),
             layout.data,
             layout.features,
             init,

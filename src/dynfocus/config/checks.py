@@ -77,7 +77,7 @@ def vision_of(clip: ClipBackbone) -> Vision | None:
     vision = read_json(file, dict, "give an open_clip model configuration").get("vision_cfg")
     vision = vision if isinstance(vision, dict) else {}
     named = PATCH.search(str(vision.get("timm_model_name", "")))
-    patch = int(named[1]) if named else vision.get("patch_size")
+    patch: Any = int(named[1]) if named else vision.get("patch_size")
     image, layers = vision.get("image_size", 224), vision.get("layers")
     if _is_count(image) and _is_count(patch) and patch <= image:
         return Vision(image, patch, layers if _is_count(layers) else None)

@@ -119,7 +119,7 @@ class Section(Closed):
     @classmethod
     def _truth_is_no_number(cls, value: Any, field: ValidationInfo) -> Any:
         """Python counts true as 1; a share of true, or a seed, is a mistake."""
-        wants_truth = cls.model_fields[field.field_name].annotation is bool
+        wants_truth = cls.model_fields[str(field.field_name)].annotation is bool
         if wants_truth and isinstance(value, int | float) and not isinstance(value, bool):
             raise ValueError(f"must be true or false, got {value}")
         if not wants_truth and any(isinstance(item, bool) for item in (value if isinstance(value, list) else [value])):

@@ -154,7 +154,7 @@ def model_card(config: Config, run: str, records: Sequence[dict[str, Any]]) -> s
                 "of that world alone.",
                 "",
             ]
-            if config.datasets == "world"
+            if config.source == "world"
             else []
         ),
         "Answers may be wrong. Nothing was done against harmful or biased answers beyond what the parts had done.",

@@ -20,16 +20,17 @@ def measure(jobs: Jobs, item: str) -> dict[str, Any]:
     (run, *_), (name, *_) = jobs.item_runs(item), jobs.item_benchmarks(item)
     loaded = load_model(jobs, item, run)
     video, questions = next(iter(questions_by_video(jobs, name).items()))
-    store = FeatureStore(jobs.layout.features / name)
-    prompt = loaded.processor.encode_prompts([questions[0].encoder_prompt]).to(loaded.model.device)
-    features = store.get(video).to(loaded.model.device, loaded.model.dtype)
+    question, store = questions[0].encoder_prompt, FeatureStore(jobs.layout.features / name)
+    device = loaded.model.device
+    prompt = {key: value.to(device) for key, value in loaded.processor.encode_prompts([question]).items()}
+    features = store.get(video).to(device, loaded.model.dtype)
     made = loaded.model.explain(features, prompt["prompt_input_ids"], prompt["prompt_attention_mask"])
     pictures = read_frames(jobs.layout.data / benchmark(name).data_set / video, store.frames(video).tolist())
     return {
         "run": run,
         "benchmark": name,
         "video": video,
-        "question": questions[0].encoder_prompt,
+        "question": question,
         "timeline": {field: getattr(made, field).tolist() for field in TIMELINE},
         "fine": made.fine_map.tolist(),
         "coarse": None if made.coarse_map is None else made.coarse_map.tolist(),

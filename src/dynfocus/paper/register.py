@@ -14,6 +14,8 @@ register stops the report instead of printing a wrong comparison.
 from __future__ import annotations
 
 import csv
+import re
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from typing import Literal, TypeVar
@@ -110,6 +112,13 @@ class Claim(Entry):
         if self.kind != "pair" and self.group.count(">") != 1:
             raise ValueError(f"{self.id}: an optimum compares two groups, `first>second`")
         return self
+
+    def runs(self, known: Iterable[str]) -> list[str]:
+        """The runs among `known` that it compares: two, or all of a sweep (`prototypes_5`, `prototypes_15`, ...)."""
+        if self.kind == "pair":
+            sides = [side.partition(":")[0] for side in (self.better, self.worse)]
+            return [run for run in sides if run in known]
+        return [run for run in known if re.fullmatch(rf"{self.better}_\d+", run)]
 
 
 class Margin(Entry):

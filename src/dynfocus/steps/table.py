@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from dynfocus.config.names import BENCHMARKS
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.settings import Slice
 from dynfocus.steps.step import Step, one_gpu
 
+StageName = Literal["alignment", "instruction"]
 TRAINING_LOGS = ("log.csv", "trainer_state.json", "tensorboard/*")
 DOWNLOADED_MEDIA = ("*/*",)
 """Real media count by the record of their download, `source.json`: hashing terabytes again would say nothing more."""
@@ -176,7 +178,7 @@ class _Train(Step):
         run, stage = self.trained(jobs)
         return ["dynfocus.training.stage", "dynfocus.network", *jobs.readers(getattr(jobs.run(run), stage).datasets)]
 
-    def trained(self, jobs: Jobs) -> tuple[str, str]:
+    def trained(self, jobs: Jobs) -> tuple[str, StageName]:
         """The run and the stage whose settings decide it."""
         raise NotImplementedError
 
@@ -213,7 +215,7 @@ class TrainAlignment(_Train):
     def path(self, jobs: Jobs) -> Path:
         return jobs.layout.alignment(self.key)
 
-    def trained(self, jobs: Jobs) -> tuple[str, str]:
+    def trained(self, jobs: Jobs) -> tuple[str, StageName]:
         return jobs.alignment(self.key)[0], "alignment"
 
     def training_seed(self, jobs: Jobs) -> int:
@@ -237,7 +239,7 @@ class TrainInstruction(_Train):
     def path(self, jobs: Jobs) -> Path:
         return jobs.layout.instruction(self.run, self.seed)
 
-    def trained(self, jobs: Jobs) -> tuple[str, str]:
+    def trained(self, jobs: Jobs) -> tuple[str, StageName]:
         return self.run, "instruction"
 
     def inputs(self, jobs: Jobs) -> Iterable[Step]:
