@@ -5,8 +5,8 @@
     python speed/measure_video.py --films /tmp/films --out speed/results
 
 The films are made first: 640 x 360 at 30 frames a second, H.264, key frames every 250 and every 30 frames. The readers
-take the same frames in turn, each into arrays of RGB, in one process, with as many threads as they choose. Times are the
-least of all readings, by the wall clock and by the processor's: what others do on the machine only ever adds.
+take the same frames in turn, each into arrays of RGB, in one process, with as many threads as they choose. Times are
+the least of all readings, by the wall clock and by the processor's: what others do on the machine only ever adds.
 """
 
 from __future__ import annotations
