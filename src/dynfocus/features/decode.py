@@ -8,6 +8,7 @@ difference, and where the packets tell too little, the film is decoded from its 
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from dynfocus.features.media import faults_of
 from dynfocus.features.packets import Film, opened, packets_of, survey
 from dynfocus.features.pixels import displayed
 from dynfocus.features.timeline import Timeline
+
+SHORT_RUN = 8
+"""Packets decoded in one go below which frames are not decoded side by side."""
 
 Picture = NDArray[np.uint8]
 T = TypeVar("T")
@@ -197,12 +201,14 @@ def _runs(film: Film, wanted: NDArray[np.int64]) -> list[_Run]:
 def _decode_groups(film: Film, gathered: Gathered) -> bool:
     """Decode the groups of the wanted frames; False where anything but what the packets announced comes out."""
     indices = {int(film.pts[film.shown[index]]): int(index) for index in gathered.wanted}
-    runs = iter(_runs(film, np.sort(film.shown[gathered.wanted])))
+    planned = _runs(film, np.sort(film.shown[gathered.wanted]))
+    length = float(np.mean([run.end - run.begin for run in planned])) if planned else 0.0
+    runs = iter(planned)
     run = next(runs, None)
     seen = np.zeros(len(film.pts), dtype=bool)
     seen[film.shown] = True
     with opened(film.path) as container:
-        codec = _decoder(container, film)
+        codec = _decoder(container, film, length)
         for number, packet in enumerate(packets_of(container, film.stream)):
             if run is None:
                 break
@@ -275,7 +281,7 @@ def _all_frames(film: Film) -> Iterator[av.VideoFrame]:
 def _first_picture(film: Film) -> int | None:
     """The first packet that decodes by itself, into a picture that leans on no other; None where no packet does."""
     with opened(film.path) as container:
-        codec = _decoder(container, film)
+        codec = _decoder(container, film, run=1)
         for number, packet in enumerate(packets_of(container, film.stream)):
             try:
                 frames = [*codec.decode(packet), *codec.decode(None)]
@@ -291,7 +297,10 @@ def _stands_alone(frame: av.VideoFrame) -> bool:
     return frame.key_frame or frame.pict_type == PictureType.I
 
 
-def _decoder(container: av.container.InputContainer, film: Film) -> av.VideoCodecContext:
+def _decoder(container: av.container.InputContainer, film: Film, run: float = math.inf) -> av.VideoCodecContext:
+    """A decoder for runs of that many packets on average: in short ones, threads only wait for each other."""
     codec = container.streams[film.stream].codec_context
     codec.thread_type = "AUTO"
+    if run < SHORT_RUN:
+        codec.thread_count = 1
     return codec
