@@ -142,10 +142,10 @@ def test_clip_loads_here_and_in_open_clip(backbones, tmp_path):
     model = clip_folder.load(backbones / "clip")
     assert not model.training
     assert_equal_weights(model.state_dict(), weights(backbones / "clip"))
-    settings = json.loads((backbones / "clip" / clip.CONFIG_FILE).read_text())
+    settings = json.loads((backbones / "clip" / clip_folder.CONFIG_FILE).read_text())
     (tmp_path / "mini-test.json").write_text(json.dumps(settings))
     open_clip.add_model_config(tmp_path)
-    theirs = open_clip.create_model("mini-test", pretrained=str(backbones / "clip" / clip.WEIGHTS_FILE)).eval()
+    theirs = open_clip.create_model("mini-test", pretrained=str(backbones / "clip" / clip_folder.WEIGHTS_FILE)).eval()
     pixels = clip_folder.normalize(np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8))
     assert torch.equal(theirs.encode_image(pixels), model.encode_image(pixels))
 
@@ -184,7 +184,9 @@ def test_a_missing_clip_is_named(tmp_path):
 
 
 def test_the_fetched_clip_keeps_its_weights(backbones, tmp_path):
-    settings = ClipBackbone(source="open_clip", model="ViT-test", weights=str(backbones / "clip" / clip.WEIGHTS_FILE))
+    settings = ClipBackbone(
+        source="open_clip", model="ViT-test", weights=str(backbones / "clip" / clip_folder.WEIGHTS_FILE)
+    )
     (tmp_path / "ViT-test.json").write_text(json.dumps(CLIP))
     open_clip.add_model_config(tmp_path / "ViT-test.json")
     clip.fetch(settings, tmp_path / "out")

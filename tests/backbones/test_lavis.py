@@ -59,7 +59,7 @@ def bert_names(layers: int) -> set[str]:
 def test_every_name_of_the_full_visual_encoder_is_mapped():
     settings = clip.model_config("EVA01-g-14")
     with torch.device("meta"):
-        visual = CLIP(settings["embed_dim"], settings["vision_cfg"], clip.UNUSED_TEXT).visual
+        visual = CLIP(settings["embed_dim"], settings["vision_cfg"], clip_folder.UNUSED_TEXT).visual
     clip_folder.drop_unread(visual.trunk)
     theirs = {f"visual.{name}": value.shape for name, value in visual.state_dict().items()}
     ours = lavis.open_clip_names({name: torch.empty(0) for name in eva_names(40)}, "file")

@@ -95,5 +95,6 @@ def test_a_job_on_one_gpu_asks_for_its_cpus(submit, rule):
 
 
 def test_a_training_over_two_nodes_asks_for_both(submit):
-    sent = submit("train_instruction", "hardware={gpus: 16, processes: 16, nodes: 2}")
+    batches = ("alignment={micro_batch: 16}", "instruction={micro_batch: 2}")
+    sent = submit("train_instruction", "hardware={gpus: 16, processes: 16, nodes: 2}", *batches)
     assert (sent["--gpus"], sent["--cpus-per-gpu"], sent["--nodes"], sent["--ntasks"]) == ("16", "8", "2", "2")

@@ -61,10 +61,8 @@ EXPERIMENTS = {
     },
 }
 PART = {
-    "source": {"kind": "url", "urls": ["https://example.org/a.json"]},
+    "sources": [{"kind": "url", "urls": ["https://example.org/a.json"], "bytes": 3, "unpack": False}],
     "to": "a.json",
-    "bytes": 3,
-    "unpack": False,
 }
 LEDGER = {
     "sets": {
@@ -75,7 +73,7 @@ LEDGER = {
             "licence": "CC [BY] 4.0",
             "samples": 5,
             "mini": "films",
-            "parts": [PART, PART | {"source": {"kind": "hub", "repo": "a/b", "path": "*.json"}, "gigabytes": 0.5}],
+            "parts": [PART, PART | {"sources": [{"kind": "hub", "repo": "a/b", "path": "*.json", "gigabytes": 0.5}]}],
         }
     }
 }

@@ -39,8 +39,8 @@ def hub_config():
     from dynfocus.config import load_config
 
     repository = Path(__file__).parents[2]
-    settings = ["video.image_size=16", "video.fps=1.0", "backbones.clip.layer=-1"]
-    return load_config([repository / "config/mini.yaml"], settings)
+    config = load_config([repository / "config/mini.yaml"], ["video.fps=1.0", "backbones.clip.layer=-1"])
+    return config.model_copy(update={"video": config.video.model_copy(update={"image_size": 16})})
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,8 @@ def configure(mini_config):
 def extract_all(config, folder, clip_dir, out, shards: int = 1) -> FeatureStore:
     for shard in range(shards):
         path = out / f"shard-{shard}-of-{shards}.safetensors"
-        extract(config, "webvid_qa", media_of_set("webvid_qa", folder)[shard::shards], folder, clip_dir, path)
+        media = media_of_set("webvid_qa", folder)[shard::shards]
+        extract(config, "webvid_qa", media, folder, clip_dir, path, made_of=f"{config.video} {shards}")
     return FeatureStore(out)
 
 

@@ -82,8 +82,8 @@ def test_an_installed_package_brings_a_clustering(monkeypatch):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"clustering": "kmean"}, "did you mean kmeans"),
-        ({"selection": "nothing like it"}, "known are learned"),
+        ({"clustering": "kmean"}, "the nearest one is kmeans"),
+        ({"selection": "nothing like it"}, "the nearest one is learned"),
         ({"selection": "nowhere.py:Rule"}, r"there is no file nowhere\.py"),
     ],
 )

@@ -23,7 +23,8 @@ def test_weights_count_once_per_process_in_the_type_that_is_loaded(paper):
     assert "about 113 GB" in doctor.check_memory(paper()).found
     assert "about 225 GB" in doctor.check_memory(paper("instruction.precision=fp32")).found
     nodes = "hardware={gpus: 16, processes: 16, nodes: 2}"
-    assert "about 113 GB" in doctor.check_memory(paper(nodes)).found
+    batches = ("alignment.micro_batch=16", "instruction.micro_batch=2")
+    assert "about 113 GB" in doctor.check_memory(paper(nodes, *batches)).found
 
 
 def test_the_memory_that_the_cluster_profiles_ask_for_holds_them(paper, repository):

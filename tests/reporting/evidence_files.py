@@ -102,6 +102,10 @@ def finish_scores(
         "inputs": {str(jobs.checkpoint(run, seed)): model or f"{run}-{seed}-{processor}"},
         "content": content_hash(shard),
     }  # fmt: skip
-    manifest_path(shard).write_text(json.dumps(made))
-    scored = {**common, "settings": {}, "inputs": {str(shard): made["content"]}, "content": content_hash(path)}
-    manifest_path(path).write_text(json.dumps(scored))
+    rest = {"code": {}, "also": {}, "bytes": 0, "sample": "", "apart": []}
+    manifest_path(shard).write_text(json.dumps(rest | made))
+    scored = {
+        **common, "settings": {}, "settings_hash": "", "inputs": {str(shard): made["content"]},
+        "content": content_hash(path),
+    }  # fmt: skip
+    manifest_path(path).write_text(json.dumps(rest | scored))

@@ -6,8 +6,8 @@ from evidence_files import FILMS, PER_FILM, answers, evidence_of_runs, jobs_of, 
 
 from dynfocus.errors import UserError
 from dynfocus.evaluation.evidence import Evidence
+from dynfocus.machine.processor import processor_name
 from dynfocus.paper.register import Claim, load_claims, load_margins, margin_of
-from dynfocus.reporting import claims as claims_module
 from dynfocus.reporting.claims import count_verdicts, judge_claims, measure, measure_all, names_of
 from dynfocus.reporting.evidence import write_evidence
 from dynfocus.reporting.reasons import Facts, reason_of
@@ -166,7 +166,7 @@ def test_the_claims_need_every_run_that_they_name(tmp_path):
 
 def carry(jobs, folder, seed: int, processor: str, runs=None):
     """Store made-up evidence of every unit, or of those of some runs."""
-    name = claims_module.processor_name("cpu") if processor == "here" else processor
+    name = processor_name("cpu") if processor == "here" else processor
     units = [unit for unit in claim_units(jobs) if runs is None or unit[0] in runs]
     made = tuple(
         series(

@@ -125,7 +125,8 @@ def test_token_budget_of_the_paper_profile_is_the_paper_s(tmp_path):
 
 
 def test_token_budget_of_a_smaller_profile_shows_the_paper_s_l_and_k_too(tmp_path):
-    table = video_table(session_of(tmp_path), "token_budget")
+    smaller = ("network.event_prototypes=5", "network.selection_ratio=0.8")
+    table = video_table(session_of(tmp_path, *smaller), "token_budget")
     rows = texts(table)
     assert rows["DynFocus"][2] == "352"  # 100 frames: 4 · 40 + 2 · 96
     assert rows["DynFocus, L and K of the paper"][2] == "960"
@@ -154,7 +155,7 @@ def test_best_setting_is_the_smallest_of_equals_in_the_paper_s_unit_with_its_int
         for seed in range(seeds)
     ]
     monkeypatch.setattr(sweeps, "evidence_of", lambda jobs: Evidence(tuple(made), asked))
-    session = session_of(tmp_path)
+    session = session_of(tmp_path, "network.event_prototypes=5")
     rows = texts(optimum_table(session))
     assert session.jobs.run("prototypes_15").network.event_prototypes == 3
     best = rows["long videos"][0]

@@ -47,7 +47,7 @@ def snakemake_edges(folder: Path, profile: str) -> dict[str, tuple[str, frozense
     edges = {}
     for job in re.finditer(r"^rule (\w+):\n((?:    .*\n)+)", shown, flags=re.M):
         files = dict(re.findall(r"^    (input|output): (.*)$", job[2], flags=re.M))
-        for path in files["output"].split(", "):
+        for path in files["output"].split(", ") if "output" in files else ():
             edges[path] = (job[1], frozenset(files.get("input", "").split(", ")) - {""})
     return edges
 

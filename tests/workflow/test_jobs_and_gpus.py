@@ -12,6 +12,8 @@ from dynfocus.config.load import load_config
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.table import RenderReport, needed
 
+SMALL = {"alignment": {"micro_batch": 1}, "instruction": {"micro_batch": 1}}
+"""A batch that several GPUs can share."""
 NOT_JOBS = ("all", "total")
 
 
@@ -35,7 +37,9 @@ def test_jobs_of_the_plan_are_those_of_the_workflow(project, repository, monkeyp
 
 
 def on_gpus(project, **hardware) -> None:
-    project.edit("config/dummy.yaml", lambda values: values.update(root="gpu", hardware={"device": "cuda", **hardware}))
+    project.edit(
+        "config/dummy.yaml", lambda values: values.update(root="gpu", hardware={"device": "cuda", **hardware}, **SMALL)
+    )
 
 
 def test_offer_smaller_than_a_job_stops_the_run(project):

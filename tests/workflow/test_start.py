@@ -46,7 +46,12 @@ def test_nested_override_reaches_the_jobs(project):
 def test_gpu_profile_without_a_gpu_stops_before_the_first_job(project):
     project.edit(
         "config/dummy.yaml",
-        lambda values: values.update(root="gpu", hardware={"device": "cuda", "gpus": 2, "processes": 2}),
+        lambda values: values.update(
+            root="gpu",
+            hardware={"device": "cuda", "gpus": 2, "processes": 2},
+            alignment={"micro_batch": 1},
+            instruction={"micro_batch": 1},
+        ),
     )
     assert project.planned() != []
     done = project.snakemake()
