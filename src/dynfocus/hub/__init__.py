@@ -16,6 +16,12 @@ from dynfocus.hub.video_processor import DynFocusVideoProcessor
 from dynfocus.network import DynFocusConfig, DynFocusForConditionalGeneration
 
 AutoVideoProcessor.register(DynFocusConfig, DynFocusVideoProcessor, exist_ok=True)
-AutoProcessor.register(DynFocusConfig, DynFocusMediaProcessor, exist_ok=True)
+
+
+class ExportedConfig(DynFocusConfig):
+    """The key of the processor that reads media: a folder names it, and one of the workflow keeps the other."""
+
+
+AutoProcessor.register(ExportedConfig, DynFocusMediaProcessor, exist_ok=True)
 
 __all__ = ["DynFocusConfig", "DynFocusForConditionalGeneration", "DynFocusMediaProcessor", "DynFocusVideoProcessor"]
