@@ -135,11 +135,16 @@ def test_every_path_exists(documents, files):
     assert not lost, f"correct the paths: {lost}"
 
 
+def is_key(span: str) -> bool:
+    """Whether a span looks like a key of the configuration: its section exists, and it is no file of DVC."""
+    return span.split(".")[0] in SECTIONS and not span.endswith(".dvc")
+
+
 def test_every_setting_and_module_exists(documents):
     wrong = []
     for document in documents:
         for span in document.spans:
-            if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", span) and span.split(".")[0] in SECTIONS:
+            if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", span) and is_key(span):
                 known = is_setting(span)
             elif re.fullmatch(r"dynfocus(\.\w+)+", span) and not (document.file.parent / span).exists():
                 known = known_module(span)

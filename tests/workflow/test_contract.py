@@ -17,6 +17,8 @@ from dynfocus.evaluation.benchmarks import benchmark
 
 DIRECTIVES = ("input", "output", "log", "benchmark", "threads", "resources", "params", "message", "conda", "shell")
 WITHOUT_RULE = {
+    "check-sources",
+    "export-model",
     "chat",
     "plan",
     "doctor",

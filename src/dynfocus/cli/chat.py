@@ -1,4 +1,4 @@
-"""A conversation about a video: chat, serve-chat."""
+"""A trained model in use: chat, serve-chat, export-model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from dynfocus.cli.options import DEFAULT_CONFIG, NO_OVERRIDES, ConfigFiles, Overrides, RunName, Seed, load_jobs
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.perform import check
-from dynfocus.steps.table import model_of
+from dynfocus.steps.table import PrepareClip, ScoreAnswers, model_of
 
 if TYPE_CHECKING:
     from dynfocus.chat.model import ChatModel
@@ -66,6 +66,28 @@ def serve_chat(
     from dynfocus.chat.server import serve
 
     serve(_chat_model(jobs, run, seed, checkpoint, clip), host, port)
+
+
+@app.command()
+def export_model(
+    out: Annotated[Path, typer.Argument(help="Folder to write; it must not exist.", metavar="FOLDER")],
+    config: ConfigFiles = DEFAULT_CONFIG,
+    overrides: Overrides = NO_OVERRIDES,
+    run: RunName = "dynfocus",
+    seed: Seed = 0,
+) -> None:
+    """Write a trained model as a folder for a hub: weights, visual encoder, processor, chat template and model card.
+
+    Example: dynfocus export-model exported --run dynfocus
+    """
+    jobs = load_jobs(config, overrides)
+    from dynfocus.hub.export import export_model as export
+
+    step = model_of(jobs, run, seed)
+    check(jobs, [step, PrepareClip()])
+    scores = ScoreAnswers(run, seed).path(jobs)
+    export(jobs.run(run), run, step.path(jobs), PrepareClip().path(jobs), out, [scores] if scores.is_file() else [])
+    print(f"{out}: exported")
 
 
 def _chat_model(jobs: Jobs, run: str, seed: int, checkpoint: Path | None, clip: Path | None) -> ChatModel:

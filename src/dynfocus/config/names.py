@@ -2,7 +2,8 @@
 
 The one list of both: the configuration checks names against it, the registries (`datasets.registry.training_set`,
 `evaluation.benchmarks.benchmark`) import `module:attribute` when a set is used. Nothing heavy is imported here.
-A new name goes to the end of its list: the mini world draws each set's films by its place.
+A new name goes to the end of its list: the mini world draws each set's films by its place. Other installed packages add
+theirs by entry points of the groups `dynfocus.training_sets` and `dynfocus.benchmarks`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 TRAINING_SETS: dict[str, str] = {
@@ -39,6 +41,9 @@ BENCHMARKS: dict[str, str] = {
     "nextqa_test": "dynfocus.evaluation.benchmarks.nextqa:NextQaTest",
 }
 """Benchmarks: a subclass of `evaluation.benchmarks.Benchmark` each."""
+
+for _names, _group in ((TRAINING_SETS, "dynfocus.training_sets"), (BENCHMARKS, "dynfocus.benchmarks")):
+    _names |= {point.name: point.value for point in entry_points(group=_group) if point.name not in _names}
 
 
 def unknown(kind: str, name: str, known: Collection[str]) -> str:
