@@ -89,7 +89,7 @@ def datasets(
 
     Example: dynfocus datasets --config config/paper.yaml
     """
-    from rich import print as show
+    from rich.console import Console
 
     from dynfocus.ledger.entries import entry_of, load_ledger
     from dynfocus.ledger.pins import lock_file, read_pins, write_lock
@@ -107,7 +107,7 @@ def datasets(
         print(instructions(dataset, entry, entry.parts, data / dataset))
         print(f"  Mini world: {entry.mini}" + (f"\n  Note: {entry.note}" if entry.note else ""))
     else:
-        show(table(ledger, read_pins(file), data if jobs.config.source == "ledger" else None))
+        Console().print(table(ledger, read_pins(file), data if jobs.config.source == "ledger" else None))
 
 
 @app.command()
@@ -120,7 +120,7 @@ def check_sources(
 
     Example: dynfocus check-sources --dataset lvbench
     """
-    from rich import print as show
+    from rich.console import Console
 
     from dynfocus.ledger.entries import entry_of, load_ledger
     from dynfocus.ledger.visit import table, unobtainable, visit_all
