@@ -131,7 +131,7 @@ def check_sources(
     if dataset:
         entry_of(ledger, known_dataset(dataset), file)
     visits = visit_all(ledger, [dataset] if dataset else list(ledger.sets))
-    show(table(visits))
+    Console().print(table(visits))
     lacking = unobtainable(visits)
     for name, to in lacking:
         print(f"{name}: {to} is at none of its sources; look at the publisher's page, correct {file}")
