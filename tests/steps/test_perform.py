@@ -16,6 +16,7 @@ from dynfocus.steps.step import Step
 from dynfocus.steps.table import (
     AnswerQuestions,
     ExtractFeatures,
+    MeasureItem,
     PrepareClip,
     PrepareData,
     ScoreAnswers,
@@ -137,6 +138,22 @@ def test_a_large_artefact_is_checked_by_size_and_samples(finished, monkeypatch):
     assert size_of(file) == read_manifest(file)["bytes"]
     with pytest.raises(UserError, match="damaged or edited"):
         check(finished, [step])
+
+
+def test_measuring_on_a_gpu_profile_holds_a_gpu_and_records_it(finished, tmp_path, monkeypatch):
+    jobs, step, seen = jobs_here("hardware={device: cuda, gpus: 1, processes: 1}"), MeasureItem("table_4"), []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
+    monkeypatch.setattr("dynfocus.machine.gpus.folder", lambda: tmp_path / "locks")
+    monkeypatch.setattr("dynfocus.steps.perform.is_ready", lambda jobs, step: True)
+
+    def measure(out):
+        seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text("{}")
+
+    assert step.gpus(jobs) == 1 and step.gpus(finished) == 0
+    perform(jobs, step, measure)
+    assert seen == ["5"] and read_manifest(step.path(jobs))["device"] == "cuda"
 
 
 def test_why_names_the_first_cause_and_what_waits_for_it(finished):
