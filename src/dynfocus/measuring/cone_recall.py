@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
 from dynfocus.features.store import FeatureStore
 from dynfocus.steps.jobs import Jobs
@@ -86,7 +87,7 @@ def films_of(jobs: Jobs, name: str) -> dict[str, Any]:
 
 def seed_of(medium: str) -> int:
     """The seed in the name of a film. Raises UserError for another name."""
-    found = re.search(r"film(\d+)\.\w+$", medium)
+    found = re.search(r"(\d+)\.\w+$", medium)
     if found is None:
         raise UserError(f"{medium}: not a film of the mini world")
     return int(found[1])
@@ -102,9 +103,8 @@ def visible(times: Iterable[float], start: float, stop: float) -> list[int]:
 
 def load(jobs: Jobs, run: str, seed: int, stage: str) -> DynFocusForConditionalGeneration:
     """The model of a run at a stage of its training, choosing as the run does when it answers."""
-    from transformers import AutoModelForCausalLM, set_seed
+    from transformers import set_seed
 
-    from dynfocus.evaluation.answerers.own import answering_config
     from dynfocus.network.build import build_model
 
     settings, weights = jobs.run(run), jobs.weights_run(run)
@@ -112,14 +112,22 @@ def load(jobs: Jobs, run: str, seed: int, stage: str) -> DynFocusForConditionalG
         set_seed(seed)
         return build_model(settings, jobs.layout.backbones)[0].eval()
     folder = {ALIGNED: jobs.layout.alignment(jobs.alignment_key(weights, seed)), TUNED: jobs.checkpoint(run, seed)}
-    return from_folder(AutoModelForCausalLM, folder[stage], answering_config(folder[stage], settings.network))
+    return from_folder(folder[stage], jobs.layout.backbones / "llm", settings)
 
 
-def from_folder(loader: Any, folder: Path, config: Any) -> DynFocusForConditionalGeneration:
-    """A stored model in evaluation mode; UserError where there is none."""
+def from_folder(folder: Path, llm: Path, settings: Config) -> DynFocusForConditionalGeneration:
+    """A stored model in evaluation mode, of stage 1 with the LLM that it was trained on; UserError for none."""
+    from transformers import AutoModelForCausalLM
+
+    from dynfocus.evaluation.answerers.own import answering_config
+    from dynfocus.training import base
+
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder}: no model here; train it first")
-    return loader.from_pretrained(folder, config=config).eval()
+    state = base.weights(folder, llm, torch.float32) if base.is_without_llm(folder) else None
+    config = answering_config(folder, settings.network)
+    source = None if state is not None else folder
+    return AutoModelForCausalLM.from_pretrained(source, config=config, state_dict=state).eval()
 
 
 def selecting(model: DynFocusForConditionalGeneration, run: str) -> Any:
