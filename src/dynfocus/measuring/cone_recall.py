@@ -117,9 +117,8 @@ def load(jobs: Jobs, run: str, seed: int, stage: str) -> DynFocusForConditionalG
 
 def from_folder(folder: Path, llm: Path, settings: Config) -> DynFocusForConditionalGeneration:
     """A stored model in evaluation mode, of stage 1 with the LLM that it was trained on; UserError for none."""
-    from transformers import AutoModelForCausalLM
-
     from dynfocus.evaluation.answerers.own import answering_config
+    from dynfocus.network import DynFocusForConditionalGeneration
     from dynfocus.training import base
 
     if not (folder / "config.json").is_file():
@@ -127,7 +126,7 @@ def from_folder(folder: Path, llm: Path, settings: Config) -> DynFocusForConditi
     state = base.weights(folder, llm, torch.float32) if base.is_without_llm(folder) else None
     config = answering_config(folder, settings.network)
     source = None if state is not None else folder
-    return AutoModelForCausalLM.from_pretrained(source, config=config, state_dict=state).eval()
+    return DynFocusForConditionalGeneration.from_pretrained(source, config=config, state_dict=state).eval()
 
 
 def selecting(model: DynFocusForConditionalGeneration, run: str) -> Any:
