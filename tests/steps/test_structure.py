@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dynfocus.steps.code import PACKAGE, ROOT, _targets
+from dynfocus.steps.code import PACKAGE, ROOT, _targets, source_of
 
 
 def modules() -> dict[str, Path]:
@@ -106,3 +108,14 @@ def test_reporting_and_notebooks_load_no_model(edges, repository):
             assert not list(loading(file)), name
     for notebook in (repository / "notebooks").glob("*.ipynb"):
         assert not any(f"import {word}" in notebook.read_text(encoding="utf-8") for word in heavy), notebook.name
+
+
+def test_what_notebooks_import_is_there(repository):
+    for file in sorted((repository / "notebooks").glob("*.ipynb")):
+        cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+        source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
+                named = source_of(node.module).read_text(encoding="utf-8")
+                lacking = [alias.name for alias in node.names if not re.search(rf"\b{alias.name}\b", named)]
+                assert not lacking, f"{file.name}: {node.module} has no {lacking}"
