@@ -80,7 +80,6 @@ documentation: $(STAMP) ## run the commands that the documentation shows, at smo
 claims: $(STAMP) ## direction claims over three seeds (hours), kept in docs/claims for every report
 	$(BIN)/snakemake claims --configfile config/mini.yaml
 	rm -rf docs/claims/mini && cp -r results/claims docs/claims/mini
-	cp results/claims.json docs/claims/mini.json
 
 format: $(STAMP) ## rewrite code and workflow in the project's style
 	$(BIN)/ruff check --fix $(SOURCES)

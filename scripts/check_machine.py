@@ -5,6 +5,8 @@
 Runs with any Python 3, so that one that cannot serve is told so: standard library alone, no new syntax.
 """
 
+# ruff: noqa: UP031 -- an old Python must be able to parse this
+
 import importlib.util
 import os
 import platform

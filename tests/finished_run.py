@@ -18,7 +18,7 @@ REPORT = RenderReport()
 
 def jobs_here(*overrides: str) -> Jobs:
     """The jobs of the configuration in the current folder."""
-    return Jobs.load(load_config([Path("config/mini.yaml")], [*SELECTION, *overrides]))
+    return Jobs.load(load_config([Path("config/mini.yaml")], [*SELECTION, "published=['*']", *overrides]))
 
 
 def make(jobs: Jobs, step: Step, text: str = "") -> None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from dynfocus.artefacts.cache import decide_all, require_no_training
+from dynfocus.artefacts.pull import adopt_pulled
 from dynfocus.config.load import load_config, overrides_of
 from dynfocus.errors import UserError
 from dynfocus.machine.gpus import check_offer, require_gpus
@@ -113,6 +114,7 @@ def begin():
     except UserError as error:
         stop(error)
     JOBS.write_resolved()
+    adopt_pulled(JOBS)
     print(*run_lines(JOBS), sep="\n", file=sys.stderr)
 
 

@@ -11,7 +11,7 @@ from dynfocus.artefacts import places, store
 from dynfocus.artefacts.cache import obstacle
 from dynfocus.artefacts.packs import unpack
 from dynfocus.errors import UserError
-from dynfocus.steps.index import Index, read_index
+from dynfocus.steps.index import Index, find_index, read_index
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import content_hash, manifest_path, read_manifest, write_manifest
 from dynfocus.steps.step import Step
@@ -63,6 +63,20 @@ def pull(jobs: Jobs, steps: Iterable[Step]) -> list[Path]:
                     f"{index.manifests[name]['content'][:12]}; bring {step.group}.dvc and artefacts.json to one commit"
                 )
     return [step.path(jobs) for step in lacking]
+
+
+def adopt_pulled(jobs: Jobs) -> None:
+    """Give what a plain `dvc pull` brought its manifest, where it is what is published with these settings.
+
+    Snakemake takes a file that is there for done; DVC brings no manifest, by which the next step checks it.
+    """
+    index = find_index(jobs.layout.root)
+    if index is not None:
+        for step in needed(jobs, [RenderReport(), TestClaims()]):
+            path = step.path(jobs)
+            lacking = path.exists() and not manifest_path(path).exists()
+            if lacking and name_of(jobs, step) in index.manifests and obstacle(jobs, index, step) is None:
+                _adopt(jobs, index, step)
 
 
 def _unpack(jobs: Jobs, steps: Iterable[Step]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 from dynfocus.config.schema import Config
@@ -51,8 +52,22 @@ def execute(
         raise UserError(
             f"{source}, cell {error.exec_count} (`{last}`): {error.ename}: {error.evalue}; see {partial}"
         ) from error
+    _warnings_to_the_log(partial)
     partial.replace(out_ipynb)
     out_html.write_text(to_html(out_ipynb, item, config), encoding="utf-8")
+
+
+def _warnings_to_the_log(executed: Path) -> None:
+    """What libraries warned names folders of this machine: it is of this job's log, not of what is published."""
+    import nbformat
+
+    notebook = nbformat.read(executed, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            warned = [output for output in cell.outputs if output.get("name") == "stderr"]
+            sys.stderr.writelines(output.text for output in warned)
+            cell.outputs = [output for output in cell.outputs if output not in warned]
+    nbformat.write(notebook, executed)
 
 
 def to_html(executed: Path, item: str, config: Config) -> str:
