@@ -65,18 +65,23 @@ def decide_all(jobs: Jobs) -> Decision:
 
 
 def obstacle(jobs: Jobs, index: Index | None, step: Step) -> str | None:
-    """Why the result of a step cannot be pulled, with both values where a setting differs; None where it can.
-
-    It must come from the wanted settings, and so must all that it was made from in the published run.
-    """
+    """Why the result of a step cannot be pulled, with both values where a setting differs; None where it can."""
     if index is None:
         return "not published"
+    stored = name_of(jobs, step) in index.stored
+    return unlike(jobs, index, step) or (None if stored else "known but not stored, the publisher left it out")
+
+
+def unlike(jobs: Jobs, index: Index, step: Step) -> str | None:
+    """Where a step is not that of the published run.
+
+    Its result must come from the wanted settings, and so must all that it was made from.
+    """
     for before in needed(jobs, [step])[::-1]:
         reason = _difference(jobs, index, before)
         if reason is not None:
             return reason if before == step else f"{name_of(jobs, before)}, which it is made from, is {reason}"
-    stored = name_of(jobs, step) in index.stored
-    return None if stored else "known but not stored, the publisher left it out"
+    return None
 
 
 def _difference(jobs: Jobs, index: Index, step: Step) -> str | None:

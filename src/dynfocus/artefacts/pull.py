@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus.artefacts import places, store
-from dynfocus.artefacts.cache import obstacle
+from dynfocus.artefacts.cache import obstacle, unlike
 from dynfocus.artefacts.packs import unpack
 from dynfocus.errors import UserError
 from dynfocus.steps.index import Index, find_index, read_index
@@ -75,7 +75,7 @@ def adopt_pulled(jobs: Jobs) -> None:
         for step in needed(jobs, [RenderReport(), TestClaims()]):
             path = step.path(jobs)
             lacking = path.exists() and not manifest_path(path).exists()
-            if lacking and name_of(jobs, step) in index.manifests and obstacle(jobs, index, step) is None:
+            if lacking and unlike(jobs, index, step) is None:
                 _adopt(jobs, index, step)
 
 
