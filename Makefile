@@ -66,8 +66,8 @@ lint: $(STAMP) ## style of the code and of the workflow
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/snakemake --lint
 
-unit: $(STAMP) ## unit tests without the slow ones
-	$(BIN)/pytest -m "not slow"
+unit: $(STAMP) ## unit tests without the slow ones, two at a time
+	$(BIN)/pytest -n 2 -m "not slow"
 
 smoke: $(STAMP) ## the smoke profile from nothing to its report
 	rm -rf runs/smoke

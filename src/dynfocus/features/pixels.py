@@ -14,13 +14,14 @@ def displayed(frame: VideoFrame, pixel_aspect: float) -> NDArray[np.uint8]:
     """A frame (H, W, 3) uint8 in RGB: its pixels square, rotated or mirrored as its display matrix says.
 
     pixel_aspect: width of a stored pixel over its height. Transparency is dropped, and both fields of an interlaced
-    frame are kept, as other decoders do.
+    frame are kept, as other decoders do. One thread converts: more are no faster here, and on a busy machine a good
+    frame then fails with EAGAIN.
     """
     matrix = _matrix(frame)
     if 1 / MOST_STRETCH <= pixel_aspect <= MOST_STRETCH and pixel_aspect != 1:
         width = max(1, round(frame.width * pixel_aspect))
-        frame = frame.reformat(width=width, format="rgb24", interpolation="BICUBIC")
-    return _turned(frame.to_ndarray(format="rgb24"), matrix)
+        frame = frame.reformat(width=width, format="rgb24", interpolation="BICUBIC", threads=1)
+    return _turned(frame.to_ndarray(format="rgb24", threads=1), matrix)
 
 
 def _matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
