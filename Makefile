@@ -51,8 +51,7 @@ report: ## the published report, out of this clone in a second, without the envi
 	@md5=$$(awk '/^- / {path = md5 = ""; sub(/^- /, "  ")} /path:/ {path = $$2} /md5:/ {md5 = $$2} path == "results/report.html" && md5 {print md5; exit}' results.dvc); \
 	object=dvcstore/files/md5/$$(echo $$md5 | cut -c1-2)/$$(echo $$md5 | cut -c3-); \
 	test -f "$$object" || { echo "make report: results.dvc names no report that is in dvcstore/; make one: make reproduce" >&2; exit 2; }; \
-	test -f results/report.html && ! cmp -s "$$object" results/report.html && { echo "results/report.html is yours and another one; it stays" >&2; exit 2; }; \
-	cp "$$object" results/report.html && chmod u+w results/report.html && echo "$$PWD/results/report.html"
+	cp -f "$$object" results/published_report.html && chmod u+w results/published_report.html && echo "$$PWD/results/published_report.html"
 
 publish: $(STAMP) ## add and push to DVC what the finished run made
 	$(BIN)/snakemake publish --configfile $(CONFIG)
