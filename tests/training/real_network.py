@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from toy_network import FRAMES, GRID, WIDTH, llama_tokenizer, prompt_tokenizer
 from transformers import InstructBlipQFormerConfig, LlamaConfig, LlamaForCausalLM
@@ -38,7 +39,7 @@ def write_backbones(folder: Path) -> None:
     qformer.save(TextEncoder(config, 4, WIDTH), words, folder / "qformer")
 
 
-def share_draws() -> None:
+def share_draws(patch: pytest.MonkeyPatch) -> None:
     """The same Gaussian draws of the perturbed Top-K for every video: the split of a batch then changes nothing."""
     own = dpe.perturbed_topk
 
@@ -49,4 +50,4 @@ def share_draws() -> None:
         ]
         return torch.cat(rows)
 
-    dpe.perturbed_topk = shared
+    patch.setattr(dpe, "perturbed_topk", shared)

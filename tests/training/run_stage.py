@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
 from real_network import NETWORK, share_draws
 from toy_network import toy_config
 
@@ -34,7 +35,7 @@ def kill_at(rank: int, step: int, where: str, mark: Path) -> None:
 def main() -> None:
     root, stage, out, changes = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), json.loads(sys.argv[4])
     if changes.pop("shared_draws", False):
-        share_draws()
+        share_draws(pytest.MonkeyPatch())
     if len(sys.argv) > 5:
         kill_at(int(sys.argv[5]), int(sys.argv[6]), sys.argv[7], out.with_suffix(".killed"))
     config = toy_config(root, network=NETWORK, **changes)

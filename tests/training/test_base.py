@@ -22,8 +22,9 @@ def root(tmp_path_factory):
     write_world(folder)
     (folder / "backbones").rmdir()
     write_backbones(folder / "backbones")
-    share_draws()
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        share_draws(patch)
+        yield folder
 
 
 def train(root, name, which, init, **changes):
