@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import real_network
 import toy_network
 
 
@@ -29,3 +30,15 @@ def world(tmp_path_factory):
     root = tmp_path_factory.mktemp("world")
     toy_network.write_world(root)
     return root
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Data, features and tiny real backbones; the network's draws do not depend on how a batch is split."""
+    folder = tmp_path_factory.mktemp("world")
+    toy_network.write_world(folder)
+    (folder / "backbones").rmdir()
+    real_network.write_backbones(folder / "backbones")
+    with pytest.MonkeyPatch.context() as patch:
+        real_network.share_draws(patch)
+        yield folder

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from dynfocus.backbones import qformer
 from dynfocus.config.schema import Network
 from dynfocus.network import dpe
 from dynfocus.network.text_encoder import TextEncoder
+from dynfocus.training.callbacks import LiveLine
 
 # Every toy film has more frames than event prototypes, so Top-K has the same shape in any split of a batch.
 NETWORK = Network(
@@ -51,3 +54,18 @@ def share_draws(patch: pytest.MonkeyPatch) -> None:
         return torch.cat(rows)
 
     patch.setattr(dpe, "perturbed_topk", shared)
+
+
+@contextmanager
+def interrupted_at(step: int) -> Iterator[None]:
+    """Ctrl-C in the training within, when it has logged what comes before this step."""
+    original = LiveLine.on_log
+
+    def stop(self, args, state, control, **kwargs):
+        if state.global_step == step:
+            raise KeyboardInterrupt
+        original(self, args, state, control, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(LiveLine, "on_log", stop)
+        yield

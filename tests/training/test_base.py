@@ -4,27 +4,15 @@ import shutil
 
 import pytest
 import torch
-from real_network import NETWORK, share_draws, write_backbones
+from real_network import NETWORK
 from safetensors.torch import load_file
-from toy_network import toy_config, write_world
+from toy_network import toy_config
 
 from dynfocus.errors import UserError
 from dynfocus.network import DynFocusForConditionalGeneration
 from dynfocus.training import stage
 from dynfocus.training.base import BASE, TRAINED
 from dynfocus.training.stage import train_stage
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """Data, features and tiny real backbones."""
-    folder = tmp_path_factory.mktemp("world")
-    write_world(folder)
-    (folder / "backbones").rmdir()
-    write_backbones(folder / "backbones")
-    with pytest.MonkeyPatch.context() as patch:
-        share_draws(patch)
-        yield folder
 
 
 def train(root, name, which, init, **changes):

@@ -9,7 +9,7 @@ import json
 
 import pytest
 import torch
-from real_network import NETWORK, write_backbones
+from real_network import NETWORK, interrupted_at, write_backbones
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from toy_network import WIDTH, WORDS, llama_tokenizer, toy_config, write_world
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
@@ -17,7 +17,6 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 from dynfocus.backbones import llm as llm_backbone
 from dynfocus.config.schema import Evaluation, LlmBackbone
 from dynfocus.evaluation.answerers.own import OwnModel
-from dynfocus.training.callbacks import LiveLine
 from dynfocus.training.stage import train_stage
 
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -67,7 +66,7 @@ def publish(family: str, folder) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_family_goes_from_its_files_to_an_answer(family, tmp_path, monkeypatch, capsys):
+def test_a_family_goes_from_its_files_to_an_answer(family, tmp_path, capsys):
     publish(family, tmp_path / "hub")
     write_world(tmp_path)
     (tmp_path / "backbones").rmdir()
@@ -79,15 +78,7 @@ def test_a_family_goes_from_its_files_to_an_answer(family, tmp_path, monkeypatch
     data, features = tmp_path / "data", tmp_path / "features"
     one, two = tmp_path / "one", tmp_path / "two"
     train_stage(config, family, "alignment", 0, data, features, tmp_path / "backbones", one, tmp_path / "work/one")
-    original = LiveLine.on_log
-
-    def stop(self, args, state, control, **kwargs):
-        if state.global_step == 4:
-            raise KeyboardInterrupt
-        original(self, args, state, control, **kwargs)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(LiveLine, "on_log", stop)
+    with interrupted_at(4):
         train_stage(config, family, "instruction", 0, data, features, one, two, tmp_path / "work/two")
     train_stage(config, family, "instruction", 0, data, features, one, two, tmp_path / "work/two")
     assert "resuming from checkpoint-" in capsys.readouterr().err

@@ -2,27 +2,15 @@
 
 import pytest
 import torch
-from real_network import NETWORK, share_draws, write_backbones
+from real_network import NETWORK, interrupted_at
 from safetensors.torch import load_file
-from toy_network import toy_config, write_world
+from toy_network import toy_config
 
 from dynfocus.network import DynFocusForConditionalGeneration
 from dynfocus.training import lora
-from dynfocus.training.callbacks import LiveLine
 from dynfocus.training.stage import Job, load_model, train_stage
 
 PARTS = ["projectors", "dpe_cce", "lora"]
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("world")
-    write_world(folder)
-    (folder / "backbones").rmdir()
-    write_backbones(folder / "backbones")
-    with pytest.MonkeyPatch.context() as patch:
-        share_draws(patch)
-        yield folder
 
 
 def config_of(root, **changes):
@@ -81,16 +69,8 @@ def test_a_divided_batch_and_every_zero_stage_train_alike(root):
         assert losses(train(root, name, **changes)) == pytest.approx(whole, abs=1e-4), name
 
 
-def test_an_interrupted_training_goes_on_to_the_same_losses(root, monkeypatch):
+def test_an_interrupted_training_goes_on_to_the_same_losses(root):
     whole = losses(train(root, "uncut"))
-    original = LiveLine.on_log
-
-    def stop(self, args, state, control, **kwargs):
-        if state.global_step == 4:
-            raise KeyboardInterrupt
-        original(self, args, state, control, **kwargs)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(LiveLine, "on_log", stop)
+    with interrupted_at(4):
         train(root, "cut")
     assert losses(train(root, "cut")) == whole

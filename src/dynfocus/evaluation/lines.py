@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus.errors import UserError
+from dynfocus.files import write_text
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:
@@ -32,17 +33,6 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
 def write_lines(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a whole file; it appears complete or not at all."""
     write_text(file, "".join(_line(row) for row in rows))
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write a text file; it appears complete or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    partial.replace(file)
 
 
 def complete_rows(file: Path, content: bytes) -> tuple[list[dict[str, Any]], int]:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from dynfocus.errors import UserError
 from dynfocus.evaluation.benchmarks import Benchmark, Selection, benchmark, load_questions, selection
-from dynfocus.evaluation.lines import read_lines, write_lines, write_text
+from dynfocus.evaluation.lines import read_lines, write_lines
 from dynfocus.evaluation.parsing import LETTERS
 from dynfocus.evaluation.questions import Answer, Metric, Question, Sample, Verdict
 from dynfocus.evaluation.records import read_answers, read_verdicts, require_complete
 from dynfocus.evaluation.statistics import Comparison, Estimate, bounds, compare, estimate
-from dynfocus.files import hash_of
+from dynfocus.files import hash_of, write_text
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Config

@@ -34,6 +34,8 @@ class Step:
     """The first `start_from` at which the published one may take its place."""
     keeps: ClassVar[bool] = True
     """Whether finished work is recognized and not done again; what takes a second or two is always done."""
+    by_manifest: ClassVar[bool] = True
+    """Whether the manifest of what it makes says that it is done; a few small files say so themselves."""
     whole: ClassVar[bool] = False
     """Whether whoever reads it hashes all of its bytes first: all that follows depends on a few files."""
 
@@ -73,8 +75,8 @@ class Step:
         raise NotImplementedError
 
     def outputs(self, jobs: Jobs) -> tuple[Path, ...]:
-        """The files whose existence says that it is done: the manifest of what it makes, unless it says otherwise."""
-        return (manifest_path(self.path(jobs)),)
+        """The files whose existence says that it is done: its manifest, or what it makes (`by_manifest`)."""
+        return (manifest_path(self.path(jobs)),) if self.by_manifest else (self.path(jobs), *self.also(jobs))
 
     def also(self, jobs: Jobs) -> tuple[Path, ...]:
         """Files beside `path` that belong to it and have no manifest of their own."""

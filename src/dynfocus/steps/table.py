@@ -48,12 +48,10 @@ class VerifyData(Step):
 
     set: str
     keeps = False
+    by_manifest = False
 
     def path(self, jobs: Jobs) -> Path:
         return jobs.layout.coverage(self.set)
-
-    def outputs(self, jobs: Jobs) -> tuple[Path, ...]:
-        return (self.path(jobs),)
 
     def inputs(self, jobs: Jobs) -> Iterable[Step]:
         yield PrepareData(self.set)
@@ -313,12 +311,10 @@ class JudgeAnswers(Step):
     group = "predictions"
     rung = "scores"
     keeps = False
+    by_manifest = False
 
     def path(self, jobs: Jobs) -> Path:
         return jobs.layout.verdicts(self.run, self.seed)
-
-    def outputs(self, jobs: Jobs) -> tuple[Path, ...]:
-        return (self.path(jobs),)
 
     def inputs(self, jobs: Jobs) -> Iterable[Step]:
         yield from answers_of(jobs, self.run, self.seed)
@@ -340,15 +336,13 @@ class ScoreAnswers(Step):
     group = "results"
     rung = "scores"
     keeps = False
+    by_manifest = False
 
     def path(self, jobs: Jobs) -> Path:
         return jobs.layout.scores(self.run, self.seed)
 
     def also(self, jobs: Jobs) -> tuple[Path, ...]:
         return (self.path(jobs).with_suffix(".samples.jsonl"),)
-
-    def outputs(self, jobs: Jobs) -> tuple[Path, ...]:
-        return (self.path(jobs), *self.also(jobs))
 
     def inputs(self, jobs: Jobs) -> Iterable[Step]:
         yield from answers_of(jobs, self.run, self.seed)
@@ -369,12 +363,10 @@ class MeasureItem(Step):
     item: str
     group = "results"
     rung = "scores"
+    by_manifest = False
 
     def path(self, jobs: Jobs) -> Path:
         return jobs.layout.measurement(self.item)
-
-    def outputs(self, jobs: Jobs) -> tuple[Path, ...]:
-        return (self.path(jobs),)
 
     def inputs(self, jobs: Jobs) -> Iterable[Step]:
         reads = jobs.item(self.item).reads
@@ -414,15 +406,13 @@ class ExecuteNotebook(Step):
 
     item: str
     keeps = False
+    by_manifest = False
 
     def path(self, jobs: Jobs) -> Path:
         return jobs.layout.notebook(self.item, "ipynb")
 
     def also(self, jobs: Jobs) -> tuple[Path, ...]:
         return (jobs.layout.notebook(self.item, "html"),)
-
-    def outputs(self, jobs: Jobs) -> tuple[Path, ...]:
-        return (self.path(jobs), *self.also(jobs))
 
     def inputs(self, jobs: Jobs) -> Iterable[Step]:
         if "scores" in jobs.item(self.item).reads:
@@ -445,12 +435,10 @@ class RenderReport(Step):
     """One page of everything that was made."""
 
     keeps = False
+    by_manifest = False
 
     def path(self, jobs: Jobs) -> Path:
         return jobs.layout.report
-
-    def outputs(self, jobs: Jobs) -> tuple[Path, ...]:
-        return (self.path(jobs),)
 
     def inputs(self, jobs: Jobs) -> Iterable[Step]:
         yield from (ExecuteNotebook(item) for item in jobs.items)
@@ -467,15 +455,13 @@ class TestClaims(Step):
     """The paper's direction claims, tested on all evidence; what is missing of `claim_seeds` is scored first."""
 
     keeps = False
+    by_manifest = False
 
     def path(self, jobs: Jobs) -> Path:
         return jobs.layout.claims
 
     def also(self, jobs: Jobs) -> tuple[Path, ...]:
         return (jobs.layout.evidence,)
-
-    def outputs(self, jobs: Jobs) -> tuple[Path, ...]:
-        return (self.path(jobs), *self.also(jobs))
 
     def inputs(self, jobs: Jobs) -> Iterable[Step]:
         from dynfocus.steps.claims import missing_evaluations

@@ -7,10 +7,10 @@ import random
 from pathlib import Path
 from typing import Any
 
+from dynfocus.files import write_json
 from dynfocus.world.films import Film
 from dynfocus.world.questions import QA, ask, ask_mixed, describe, describe_scene, told
 from dynfocus.world.text import LETTERS, marked
-from dynfocus.world.training_sets import write_json
 
 MSVD_MIX = {
     **{"actor_color": 15, "actor_shape": 15},

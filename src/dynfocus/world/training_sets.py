@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
 import random
 from pathlib import Path
 from typing import Any
 
+from dynfocus.files import write_json
 from dynfocus.world.films import Film
 from dynfocus.world.questions import KINDS, ask, describe, describe_still
 from dynfocus.world.text import DESCRIBE_PROMPTS, Round, choice_round, describe_round, open_round, yes_no_round
@@ -32,11 +32,6 @@ STILL_KINDS = (
 )
 """Kinds of question that one frame answers."""
 REASONING_KINDS = ("action", "sequence", "twice", "count", "moment", "relation", "first", "last", "order")
-
-
-def write_json(path: Path, rows: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
