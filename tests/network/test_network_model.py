@@ -120,7 +120,7 @@ def test_questions_on_one_video_equal_separate_videos():
 STAGES = [{"projectors"}, {"projectors", "dpe_cce"}, {"projectors", "dpe_cce", "llm"}, {"projectors", "llm"}]
 
 
-@pytest.mark.parametrize("parts", STAGES, ids=str)
+@pytest.mark.parametrize("parts", STAGES, ids=lambda parts: "+".join(sorted(parts)))
 @pytest.mark.parametrize("encoder", ["dynfocus", "two_token", "llama_vid", "flash_vstream", "chat_univi"])
 def test_exactly_the_trainable_parts_receive_a_gradient(parts, encoder):
     model = toy_model(encoder=encoder).train()
