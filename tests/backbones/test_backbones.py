@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -150,6 +151,28 @@ def test_clip_loads_here_and_in_open_clip(backbones, tmp_path):
     assert torch.equal(theirs.encode_image(pixels), model.encode_image(pixels))
 
 
+def test_the_vocabulary_of_clip_is_what_it_met_and_texts_keep_their_embeddings():
+    torch.manual_seed(0)
+    model = clip_folder.build(CLIP).eval()
+    whole = open_clip.SimpleTokenizer(context_length=model.context_length)
+    met, strange = ["a red triangle", QUESTION, "two blue rings, café"], "zebras in Łódź"
+    before = model.encode_text(whole(met))
+    merges = clip.keep_met_words(model, whole)
+    cut = open_clip.SimpleTokenizer(BytesIO(merges), context_length=model.context_length)
+    assert [cut.decode(tokens) for tokens in map(cut.encode, met)] == [whole.decode(whole.encode(text)) for text in met]
+    assert [len(cut.encode(text)) for text in met] == [len(whole.encode(text)) for text in met]
+    assert torch.equal(model.encode_text(cut(met)), before)
+    assert model.vocab_size == cut.vocab_size < 800 and len(cut.encode(strange)) > len(whole.encode(strange))
+    assert cut.decode(cut.encode(strange)).strip() == strange.lower()
+
+
+def test_a_clip_reads_texts_with_its_own_vocabulary(backbones):
+    folder = backbones / "clip"
+    tokenizer = clip_folder.load_tokenizer(folder, 77)
+    assert tokenizer.vocab_size == len(weights(folder)["token_embedding.weight"]) < 2000
+    assert len(tokenizer.encode(QUESTION)) == len(open_clip.SimpleTokenizer().encode(QUESTION))
+
+
 def test_the_tower_gives_one_token_a_patch(config, backbones):
     tower = load_vision_tower(clip_folder.load(backbones / "clip").visual, config.backbones.clip.layer)
     assert tower(torch.zeros(2, 3, SIDE, SIDE)).shape == (2, (SIDE // 8) ** 2, 32)
@@ -187,7 +210,8 @@ def test_the_fetched_clip_keeps_its_weights(backbones, tmp_path):
     settings = ClipBackbone(
         source="open_clip", model="ViT-test", weights=str(backbones / "clip" / clip_folder.WEIGHTS_FILE)
     )
-    (tmp_path / "ViT-test.json").write_text(json.dumps(CLIP))
+    shape = (backbones / "clip" / clip_folder.CONFIG_FILE).read_text()
+    (tmp_path / "ViT-test.json").write_text(shape)
     open_clip.add_model_config(tmp_path / "ViT-test.json")
     clip.fetch(settings, tmp_path / "out")
     assert_equal_weights(weights(tmp_path / "out"), weights(backbones / "clip"))

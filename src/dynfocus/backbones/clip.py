@@ -7,8 +7,10 @@ text encoder. Whatever the source, `load` returns a model whose `visual` gives t
 
 from __future__ import annotations
 
+import gzip
 import random
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +24,16 @@ from dynfocus.backbones.loop import optimize
 from dynfocus.backbones.weights import first_fault, read_checkpoint
 from dynfocus.config.schema import ClipBackbone, Config
 from dynfocus.errors import UserError
-from dynfocus.network.clip import build, model_config, normalize, save, visual_only
+from dynfocus.network.clip import MERGES_FILE, build, model_config, normalize, save, visual_only
 from dynfocus.network.vision import load_vision_tower
 from dynfocus.world.films import BOARD
 from dynfocus.world.stills import Still, still
+from dynfocus.world.text import reading_lesson
 
 STILLS = 3000
 """Different stills that training draws its batches from."""
+LESSONS = 400
+"""Lessons of the mini LLM whose words stay in the vocabulary."""
 FEATURE_STD = 0.75
 """Standard deviation of a trained encoder's features."""
 
@@ -94,7 +99,29 @@ def train(settings: ClipBackbone, image_size: int, out: Path, seed: int) -> None
     optimize(model, losses(), settings.steps, settings.learning_rate, "contrastive training of CLIP")
     rng = random.Random(seed)
     rescale_stream(model, settings.layer, normalize(np.stack([still(rng, image_size).image for _ in range(64)])))
-    save(model, shape, out)
+    for number in range(LESSONS):  # questions are embedded too (redundancy), though nothing is trained on them
+        tokenizer.encode(reading_lesson(number).rendered.text)
+    merges = keep_met_words(model, tokenizer)
+    save(model, shape | {"text_cfg": shape["text_cfg"] | {"vocab_size": model.vocab_size}}, out)
+    (out / MERGES_FILE).write_bytes(merges)
+
+
+@torch.no_grad()
+def keep_met_words(model: CLIP, tokenizer: open_clip.SimpleTokenizer) -> bytes:
+    """Cut the vocabulary to bytes and to pieces of the words that `tokenizer` has met; returns the merges left.
+
+    Most of a small model would else be rows of words that it never reads. A merge stays where its result is part of a
+    word that was met, in the order of before, so such words keep their tokens and these their embeddings; any other
+    text is written in shorter pieces. The merges are in open_clip's own form, gzip of a line each.
+    """
+    words = [(*word[:-1], f"{word[-1]}</w>") for word in tokenizer.cache]
+    parts = {"".join(word[i:j]) for word in words for i in range(len(word)) for j in range(i + 1, len(word) + 1)}
+    lines = ["#version: 0.2", *(" ".join(merge) for merge in tokenizer.bpe_ranks if "".join(merge) in parts)]
+    merges = gzip.compress("\n".join(lines).encode(), mtime=0)
+    rows = [tokenizer.encoder[token] for token in open_clip.SimpleTokenizer(BytesIO(merges)).encoder]
+    model.token_embedding = torch.nn.Embedding.from_pretrained(model.token_embedding.weight[rows], freeze=False)
+    model.vocab_size = len(rows)
+    return merges
 
 
 @torch.no_grad()

@@ -53,12 +53,10 @@ def measure(jobs: Jobs, item: str) -> dict[str, Any]:
 @cache
 def load_clip(checkpoint: Path) -> tuple[Any, Any]:
     """The CLIP of the prepared visual encoder and its tokenizer, read once for all benchmarks."""
-    from open_clip import SimpleTokenizer
-
-    from dynfocus.network.clip import load
+    from dynfocus.network.clip import load, load_tokenizer
 
     model = load(checkpoint)
-    return model, SimpleTokenizer(context_length=model.context_length)
+    return model, load_tokenizer(checkpoint, model.context_length)
 
 
 class ClipEmbedder:

@@ -1,4 +1,7 @@
-"""A CLIP as a folder: `open_clip_config.json` and `open_clip_model.safetensors`, built, loaded and saved."""
+"""A CLIP as a folder: `open_clip_config.json` and `open_clip_model.safetensors`, built, loaded and saved.
+
+A folder with `bpe_merges.txt.gz` has a vocabulary of its own; without it texts have that of OpenAI's CLIP.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ MEAN = torch.tensor(open_clip.OPENAI_DATASET_MEAN).view(3, 1, 1)
 STD = torch.tensor(open_clip.OPENAI_DATASET_STD).view(3, 1, 1)
 UNUSED_TEXT = {"context_length": 4, "vocab_size": 4, "width": 64, "heads": 1, "layers": 1}
 CONFIG_FILE, WEIGHTS_FILE = "open_clip_config.json", "open_clip_model.safetensors"
+MERGES_FILE = "bpe_merges.txt.gz"
 
 
 def model_config(name: str) -> dict:
@@ -66,6 +70,14 @@ def load(folder: Path) -> CLIP | CustomTextCLIP | VisualOnly:
     model = build(settings)
     model.load_state_dict(weights)
     return with_pixels_of(model, settings).eval()
+
+
+def load_tokenizer(folder: Path, context_length: int) -> open_clip.SimpleTokenizer:
+    """What turns texts into the tokens of the CLIP in a folder."""
+    merges = folder / MERGES_FILE
+    if merges.is_file():
+        return open_clip.SimpleTokenizer(bpe_path=str(merges), context_length=context_length)
+    return open_clip.SimpleTokenizer(context_length=context_length)
 
 
 def with_pixels_of(model: nn.Module, settings: dict) -> nn.Module:
