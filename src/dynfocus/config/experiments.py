@@ -21,7 +21,7 @@ from dynfocus.config.schema import WEIGHTLESS, Benchmark, Config, Line, Once, Se
 from dynfocus.errors import UserError
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
-NOTEBOOK = r"^\w[\w.-]*\.ipynb$"
+NOTEBOOK = r"^(\w[\w.-]*/)*\w[\w.-]*\.ipynb$"
 SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 ALL = "all"
 DIFFERENCES = ("network", "alignment", "instruction", "evaluation")
@@ -63,7 +63,7 @@ class Item(Section):
     """One table or figure of the report."""
 
     title: Line = Field(description="Heading in the report.")
-    notebook: str = Field(pattern=NOTEBOOK, description="File in notebooks/ that makes it.")
+    notebook: str = Field(pattern=NOTEBOOK, description="File in notebooks/ that makes it; with a folder, the file there.")
     runs: Annotated[list[Name], Once] = Field([], description="Runs it shows.")
     benchmarks: Annotated[list[Benchmark], Once] = Field([], description="Benchmarks it shows.")
     datasets: Annotated[list[TrainingSet], Once] = Field([], description="Training sets it shows.")
@@ -78,6 +78,11 @@ class Item(Section):
         "and text encoder), `clip`.",
     )
     every_seed: bool = Field(False, description="Whether its measurement reads the models of every seed, not of one.")
+
+    @property
+    def notebook_file(self) -> Path:
+        """The notebook, relative to where one runs."""
+        return Path(self.notebook) if "/" in self.notebook else Path("notebooks", self.notebook)
 
     @model_validator(mode="after")
     def _notebooks_read_scores_alone(self) -> Item:

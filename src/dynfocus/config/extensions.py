@@ -34,9 +34,21 @@ BUILT_IN: dict[str, dict[str, str]] = {
 """Kind, which is also the setting of `network` that names it → name → module:object."""
 
 
+def installed(kind: str) -> list[EntryPoint]:
+    """What installed packages bring of a kind: the entry points of the group `dynfocus.{kind}`."""
+    return list(entry_points(group=f"dynfocus.{kind}"))
+
+
 def names(kind: str) -> list[str]:
     """All names of a kind: this package's, then those of installed packages."""
-    return [*BUILT_IN[kind], *(point.name for point in _installed(kind) if point.name not in BUILT_IN[kind])]
+    return [*BUILT_IN[kind], *(point.name for point in installed(kind) if point.name not in BUILT_IN[kind])]
+
+
+def module_of(kind: str, name: str) -> str | None:
+    """The module of an installed package that a name comes from; None for this package's own and for a file's."""
+    if name in BUILT_IN.get(kind, ()):
+        return None
+    return next((point.module for point in installed(kind) if point.name == name), None)
 
 
 def in_file(name: str) -> tuple[Path, str] | None:
@@ -69,7 +81,7 @@ def _load(kind: str, name: str) -> Any:
         return getattr(importlib.import_module(module), thing)
     try:
         check(kind, name)
-        return next(point for point in _installed(kind) if point.name == name).load()
+        return next(point for point in installed(kind) if point.name == name).load()
     except (ValueError, ImportError, AttributeError) as error:
         raise UserError(f"network.{kind}: {error}") from error
 
@@ -86,7 +98,3 @@ def _load_file(kind: str, path: Path, thing: str, place: Path) -> Any:
         return getattr(module, thing)
     except Exception as error:
         raise UserError(f"network.{kind}: {path}:{thing} cannot be used: {type(error).__name__}: {error}") from error
-
-
-def _installed(kind: str) -> list[EntryPoint]:
-    return list(entry_points(group=f"dynfocus.{kind}"))

@@ -3,16 +3,15 @@
 The one list of both: the configuration checks names against it, the registries (`datasets.registry.training_set`,
 `evaluation.benchmarks.benchmark`) import `module:attribute` when a set is used. Nothing heavy is imported here.
 A new name goes to the end of its list: the mini world draws each set's films by its place. Other installed packages add
-theirs by entry points of the groups `dynfocus.training_sets` and `dynfocus.benchmarks`.
+theirs by entry points of the groups `dynfocus.training_sets` and `dynfocus.benchmarks` (docs/new_package.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
+
+from dynfocus.config.extensions import installed
 
 TRAINING_SETS: dict[str, str] = {
     "webvid_cap": "dynfocus.datasets.webvid:WEBVID_CAP",
@@ -42,15 +41,11 @@ BENCHMARKS: dict[str, str] = {
 }
 """Benchmarks: a subclass of `evaluation.benchmarks.Benchmark` each."""
 
-for _names, _group in ((TRAINING_SETS, "dynfocus.training_sets"), (BENCHMARKS, "dynfocus.benchmarks")):
-    _names |= {point.name: point.value for point in entry_points(group=_group) if point.name not in _names}
+OWN_SETS = (*TRAINING_SETS, *BENCHMARKS)
+"""The sets of this package; those of others never move them."""
 
-
-def unknown(kind: str, name: str, known: Collection[str]) -> str:
-    """What to say of a name that is not known: the nearest one, or all of them."""
-    near = get_close_matches(name, known, n=1)
-    hint = f"the nearest one is {near[0]}" if near else f"choose from {', '.join(known)}"
-    return f"no {kind} is named {name}; {hint}"
+for _names, _kind in ((TRAINING_SETS, "training_sets"), (BENCHMARKS, "benchmarks")):
+    _names |= {point.name: point.value for point in installed(_kind) if point.name not in OWN_SETS}
 
 
 def imported(place: str) -> Any:

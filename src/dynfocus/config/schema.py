@@ -24,7 +24,8 @@ from pydantic import (
 )
 
 from dynfocus.config import extensions
-from dynfocus.config.names import BENCHMARKS, TRAINING_SETS, unknown
+from dynfocus.config.names import BENCHMARKS, TRAINING_SETS
+from dynfocus.config.nearest import nearest
 from dynfocus.errors import one_line
 
 MOST = 10**9
@@ -83,14 +84,14 @@ Selection = Annotated[str, AfterValidator(partial(extensions.check, "selection")
 def training_set_name(name: str) -> str:
     """The name, if a training set has it."""
     if name not in TRAINING_SETS:
-        raise ValueError(unknown("training set", name, TRAINING_SETS))
+        raise ValueError(f"no training set is named {name}; {nearest(name, list(TRAINING_SETS))}")
     return name
 
 
 def benchmark_name(name: str) -> str:
     """The name, if a benchmark has it."""
     if name not in BENCHMARKS:
-        raise ValueError(unknown("benchmark", name, BENCHMARKS))
+        raise ValueError(f"no benchmark is named {name}; {nearest(name, list(BENCHMARKS))}")
     return name
 
 

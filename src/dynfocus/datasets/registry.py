@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dynfocus.config.names import TRAINING_SETS, imported, unknown
+from dynfocus.config.names import TRAINING_SETS, imported
+from dynfocus.config.nearest import require_known
 from dynfocus.datasets.records import Record, TrainingSet
-from dynfocus.errors import UserError
 
 
 def training_set(name: str) -> TrainingSet:
     """The training set of that name; UserError with the nearest one where there is none."""
-    if name not in TRAINING_SETS:
-        raise UserError(unknown("training set", name, TRAINING_SETS))
+    require_known("datasets", [name], TRAINING_SETS, "training set")
     return imported(TRAINING_SETS[name])
 
 

@@ -19,7 +19,7 @@ from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
 from dynfocus.features.store import FeatureStore
 from dynfocus.steps.jobs import Jobs
-from dynfocus.world.export import SETS
+from dynfocus.world.export import world_set
 from dynfocus.world.films import BEAT_SECONDS, Film
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def events_of(film: Film) -> Iterator[tuple[float, float]]:
 
 def world_films(jobs: Jobs, name: str) -> dict[int, Film]:
     """The films of a set of the mini world, by their seed."""
-    return {film.seed: film for film in SETS[name].films(name, jobs.config.world)}
+    return {film.seed: film for film in world_set(name).films(name, jobs.config.world)}
 
 
 def films_of(jobs: Jobs, name: str) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from dynfocus.config.extensions import installed
 from dynfocus.config.schema import Config, Video
-from dynfocus.ledger.entries import Entry, load_ledger
+from dynfocus.errors import UserError
+from dynfocus.ledger.entries import Ledger, entry_of, load_ledger
 from dynfocus.planning.tables import number, rows
 
 FIRST_FRAME = 1
@@ -37,9 +40,25 @@ class SetSize:
         return self.media * self.frames
 
 
+def size_row(name: str) -> Mapping[str, str]:
+    """What is recorded of a set, by the columns of `data/sets.csv`.
+
+    A set of another package brings such a mapping by an entry point of the group `dynfocus.set_sizes`; UserError where
+    it brings none.
+    """
+    recorded = rows("sets", "set")
+    if name in recorded:
+        return recorded[name]
+    columns = next(iter(recorded.values()))
+    for point in installed("set_sizes"):
+        if point.name == name:
+            return dict.fromkeys(columns, "") | {key: str(value) for key, value in point.load().items()}
+    raise UserError(f"no size is known of the set {name}: add an entry point dynfocus.set_sizes to its package")
+
+
 def set_size(config: Config, name: str) -> SetSize:
     """The size of a set under a profile: its sampling, and real or generated media."""
-    row = rows("sets", "set")[name]
+    row = size_row(name)
     image = row["kind"] == "image"
     if config.source == "world":
         return _world_size(config, name, row, image)
@@ -68,7 +87,7 @@ class Longest:
 
 def longest_sample(config: Config, name: str) -> Longest:
     """What decides whether a training on a set fits; in the mini world a mean sample is the longest, nearly."""
-    size, row = set_size(config, name), rows("sets", "set")[name]
+    size, row = set_size(config, name), size_row(name)
     if config.source == "world" or not row["longest_rounds"]:
         return Longest(size.frames, round(size.rounds), round(size.text_tokens))
     frames = 1 if row["kind"] == "image" else frames_of(float(row["longest_seconds"]), config.video)
@@ -83,7 +102,7 @@ def frames_of(seconds: float, video: Video) -> float:
 
 def _download(config: Config, name: str, recorded: float | None) -> float | None:
     """Gigabytes to fetch: the published sizes of the data ledger; the recorded one where the ledger has a gap."""
-    entry = _ledger(config.ledger)[name]
+    entry = entry_of(_ledger(config.ledger), name, Path(config.ledger))
     if entry.status == "withdrawn":
         return None
     published = entry.download_bytes / 1e9
@@ -91,19 +110,20 @@ def _download(config: Config, name: str, recorded: float | None) -> float | None
 
 
 @cache
-def _ledger(file: str) -> dict[str, Entry]:
-    return load_ledger(Path(file)).sets
+def _ledger(file: str) -> Ledger:
+    return load_ledger(Path(file))
 
 
-def _world_size(config: Config, name: str, row: dict[str, str], image: bool) -> SetSize:
-    from dynfocus.world.export import SETS
+def _world_size(config: Config, name: str, row: Mapping[str, str], image: bool) -> SetSize:
+    from dynfocus.world.export import world_set
 
-    media = SETS[name].media(config.world)
+    made = world_set(name)
+    media = made.media(config.world)
     samples = media * int(row["per_film"])
     return SetSize(
         samples=samples,
         media=media,
-        frames=1 if image else frames_of(SETS[name].seconds, config.video),
+        frames=1 if image else frames_of(made.seconds, config.video),
         rounds=1,
         text_tokens=40 if row["per_film"] == "1" else 65,
         judged=samples if int(row["judged"]) else 0,

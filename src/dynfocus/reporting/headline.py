@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from pathlib import Path
 
 from dynfocus.config.schema import Config
@@ -30,16 +31,28 @@ ITEMS = ("headline", "table_7")
 def headline_table(config: Config, root: Path) -> Table:
     """Main runs (rows, in the order of the experiments) by benchmarks (columns) that have results."""
     session = Session(config, root)
-    results = session.results()
-    present = {benchmark for _, _, benchmark in results.records}
-    benchmarks = [name for name in NAMES if name in present]
+    items = session.experiments.items
+    main = [items[name] for name in ITEMS if name in items] or items.values()
+    return runs_table(session, "headline_runs", "Main metric of every run", {run for item in main for run in item.runs})
+
+
+def item_table(session: Session, item: str, title: str) -> Table:
+    """The runs of an item by the main metrics of its benchmarks."""
+    entry = session.experiments.items[item]
+    return runs_table(session, item, title, entry.runs, entry.benchmarks)
+
+
+def runs_table(session: Session, id: str, title: str, shown: Collection[str], asked: Collection[str] = ()) -> Table:
+    """Those of the `shown` runs that have results, by the benchmarks that do, or the `asked` ones of them."""
+    results = session.results(id)
+    present = {benchmark: None for _, _, benchmark in results.records if not asked or benchmark in asked}
+    benchmarks = [*(name for name in NAMES if name in present), *(name for name in present if name not in NAMES)]
     titles = {name: run.title for name, run in session.experiments.runs.items()}
-    main = {run for item in ITEMS if item in session.experiments.items for run in session.experiments.items[item].runs}
-    runs = [run for run in titles if run in results.runs() and run in main]
+    runs = [run for run in titles if run in results.runs() and run in shown]
     rows = [((titles[run], run), [headline_cell(results, run, benchmark) for benchmark in benchmarks]) for run in runs]
     metrics = headline_metrics(results)
-    columns = [f"{NAMES[name]} {metrics[name]}" for name in benchmarks]
-    return plain_table("headline_runs", "Main metric of every run", ("Model", "Run"), columns, rows)
+    columns = [f"{NAMES.get(name, name)} {metrics[name]}" for name in benchmarks]
+    return plain_table(id, title, ("Model", "Run"), columns, rows)
 
 
 def headline_metrics(results: Results) -> dict[str, str]:

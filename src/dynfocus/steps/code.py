@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -48,9 +48,10 @@ def imports_of(name: str) -> tuple[str, ...]:
 
     A package counts by its `__init__` where that is imported by name, and with all of its modules where it is empty.
     """
-    tree = ast.parse(source_of(name).read_text(encoding="utf-8"))
-    named = [target for node in ast.walk(tree) for target in _targets(node)]
     source = source_of(name)
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    own = name.partition(".")[0]
+    named = [target for node in ast.walk(tree) for target in _targets(node, {PACKAGE, own})]
     if not named and source.name == "__init__.py":
         named = [f"{name}.{file.stem}" for file in sorted(source.parent.glob("*.py")) if file != source]
     return tuple(dict.fromkeys(target for target in named if not _is_apart(target)))
@@ -94,16 +95,21 @@ def _is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _targets(node: ast.AST) -> Iterator[str]:
-    """The modules of the package that an import statement names."""
+def _targets(node: ast.AST, packages: Collection[str]) -> Iterator[str]:
+    """The modules of some packages that an import statement names."""
     if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names if alias.name.startswith(f"{PACKAGE}."))
-    elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{PACKAGE}."):
+        yield from (alias.name for alias in node.names if _is_below(alias.name, packages))
+    elif isinstance(node, ast.ImportFrom) and _is_below(node.module or "", packages):
         for alias in node.names:
             below = f"{node.module}.{alias.name}"
             yield below if _is_module(below) else str(node.module)
-    elif isinstance(node, ast.ImportFrom) and node.module == PACKAGE:
-        yield from (below for alias in node.names if _is_module(below := f"{PACKAGE}.{alias.name}"))
+    elif isinstance(node, ast.ImportFrom) and node.module in packages:
+        yield from (below for alias in node.names if _is_module(below := f"{node.module}.{alias.name}"))
+
+
+def _is_below(name: str, packages: Collection[str]) -> bool:
+    package, _, rest = name.partition(".")
+    return package in packages and bool(rest)
 
 
 @cache
@@ -115,4 +121,5 @@ def _is_module(name: str) -> bool:
 
 
 def _is_apart(name: str) -> bool:
-    return name.split(".")[1] in APART
+    package, room = name.split(".")[:2]
+    return package == PACKAGE and room in APART

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from dynfocus.config.experiments import Experiments, Item, load_experiments, require_known, run_config
-from dynfocus.config.extensions import BUILT_IN, in_file
+from dynfocus.config.extensions import BUILT_IN, in_file, module_of
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
 from dynfocus.files import hash_of, write_text
@@ -174,6 +174,12 @@ class Jobs:
         network = self.run(run).network
         places = (in_file(getattr(network, kind)) for kind in BUILT_IN)
         return sorted({place[0] for place in places if place is not None})
+
+    def extension_modules(self, run: str) -> list[str]:
+        """The modules of other installed packages that a run's network takes a part from."""
+        network = self.run(run).network
+        found = (module_of(kind, getattr(network, kind)) for kind in BUILT_IN)
+        return sorted({module for module in found if module is not None})
 
     def readers(self, sets: Iterable[str]) -> list[str]:
         """The modules that read the files of sets."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dynfocus.config.names import BENCHMARKS
+from dynfocus.config.extensions import module_of
+from dynfocus.config.names import BENCHMARKS, OWN_SETS
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.settings import Slice
 from dynfocus.steps.step import Step, one_gpu
@@ -36,7 +37,10 @@ class PrepareData(Step):
         return jobs.config.world.seed
 
     def modules(self, jobs: Jobs) -> Sequence[str]:
-        return ["dynfocus.world.export" if jobs.config.source == "world" else "dynfocus.ledger.prepare"]
+        if jobs.config.source != "world":
+            return ["dynfocus.ledger.prepare"]
+        brought = module_of("world_sets", self.set)
+        return ["dynfocus.world.export", *([brought] if brought and self.set not in OWN_SETS else [])]
 
     def apart(self, jobs: Jobs) -> Sequence[str]:
         return () if jobs.config.source == "world" else DOWNLOADED_MEDIA
@@ -174,7 +178,12 @@ class _Train(Step):
 
     def modules(self, jobs: Jobs) -> Sequence[str]:
         run, stage = self.trained(jobs)
-        return ["dynfocus.training.stage", "dynfocus.network", *jobs.readers(getattr(jobs.run(run), stage).datasets)]
+        return [
+            "dynfocus.training.stage",
+            "dynfocus.network",
+            *jobs.extension_modules(run),
+            *jobs.readers(getattr(jobs.run(run), stage).datasets),
+        ]
 
     def trained(self, jobs: Jobs) -> tuple[str, StageName]:
         """The run and the stage whose settings decide it."""
@@ -286,6 +295,7 @@ class AnswerQuestions(Step):
         return [
             "dynfocus.evaluation.answer",
             f"dynfocus.evaluation.answerers.{kind}",
+            *jobs.extension_modules(self.run),
             *jobs.readers(jobs.benchmarks(self.run)),
         ]
 
@@ -421,7 +431,7 @@ class ExecuteNotebook(Step):
             yield MeasureItem(self.item)
 
     def files(self, jobs: Jobs) -> Sequence[Path]:
-        return [Path("notebooks", jobs.item(self.item).notebook)]
+        return [jobs.item(self.item).notebook_file]
 
     def settings(self, jobs: Jobs) -> Slice:
         return jobs.item_settings(self.item)

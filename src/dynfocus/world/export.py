@@ -13,12 +13,13 @@ from functools import partial
 from itertools import cycle
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
+from typing import Literal, cast
 from zlib import Z_RLE
 
 from PIL import Image
 from rich.progress import Progress
 
+from dynfocus.config.extensions import installed
 from dynfocus.config.schema import Config, World
 from dynfocus.errors import UserError
 from dynfocus.world import benchmark_sets, training_sets
@@ -84,11 +85,19 @@ SETS = {
 }
 
 
+def world_set(name: str) -> WorldSet:
+    """How the mini world makes a set of this package, or of another one that names it in `dynfocus.world_sets`."""
+    if name in SETS:
+        return SETS[name]
+    others = {point.name: point for point in installed("world_sets")}
+    if name not in others:
+        raise UserError(f"the mini world has no set {name}; it has {', '.join([*SETS, *others])}")
+    return cast(WorldSet, others[name].load())
+
+
 def prepare(config: Config, name: str, out: Path) -> None:
     """Render the media of a set and write its annotations below `out`."""
-    if name not in SETS:
-        raise UserError(f"the mini world has no set {name}; it has {', '.join(SETS)}")
-    made, world = SETS[name], config.world
+    made, world = world_set(name), config.world
     out.mkdir(parents=True, exist_ok=True)
     shown = made.annotate(made.films(name, world), out, random.Random(f"{name}-{world.seed}"))
     with Progress(refresh_per_second=1) as progress:

@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dynfocus.config.names import BENCHMARKS, imported, unknown
+from dynfocus.config.names import BENCHMARKS, imported
+from dynfocus.config.nearest import require_known
 from dynfocus.errors import UserError
 from dynfocus.evaluation.benchmarks.base import Benchmark
 from dynfocus.evaluation.questions import Question
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 @cache
 def benchmark(name: str) -> Benchmark:
     """The adapter of that name; UserError with the nearest one where there is none."""
-    if name not in BENCHMARKS:
-        raise UserError(unknown("benchmark", name, BENCHMARKS))
+    require_known("benchmarks", [name], BENCHMARKS, "benchmark")
     return imported(BENCHMARKS[name])()
 
 
