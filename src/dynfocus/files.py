@@ -33,7 +33,7 @@ from dynfocus.errors import UserError
 T = TypeVar("T")
 
 REPAIR = "correct the file"
-KINDS = {dict: "keys and values", list: "a list", str: "a text"}
+KINDS: dict[type[Any], str] = {dict: "keys and values", list: "a list", str: "a text"}
 HALF = "a text holds half of a surrogate pair, which is no character"
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -154,8 +154,8 @@ def parse_yaml(text: str, where: str, repair: str = REPAIR) -> Any:
         line = f", line {mark.line + 1}" if mark else ""
         raise UserError(f"{where}{line}: not valid YAML ({error.problem or error.context}); {repair}") from None
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise UserError(f"{where}, line {line}: not valid YAML ({error.reason}); {repair}") from None
+        number = text.count("\n", 0, error.position) + 1
+        raise UserError(f"{where}, line {number}: not valid YAML ({error.reason}); {repair}") from None
     except RecursionError:
         raise UserError(f"{where}: nested too deeply; {repair}") from None
     except UnicodeEncodeError:
@@ -243,7 +243,8 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "an alias (*) is not taken, write it out", event.start_mark)
+            message = "an alias (*) is not taken, write it out"
+            raise yaml.composer.ComposerError(None, None, message, getattr(event, "start_mark", None))
         if getattr(event, "tag", None) not in (None, "!"):
             raise yaml.composer.ComposerError(None, None, "a tag (!) is not taken, leave it out", event.start_mark)
         return super().compose_node(parent, index)
@@ -268,7 +269,7 @@ def _content(file: Path, repair: str) -> str:
     return text
 
 
-def _require(kind: type | None, value: Any, where: str, repair: str) -> None:
+def _require(kind: type[Any] | None, value: Any, where: str, repair: str) -> None:
     if kind is not None and not isinstance(value, kind):
         raise UserError(f"{where}: must hold {KINDS[kind]}, got {_kind_of(value)}; {repair}")
 

@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -138,7 +139,7 @@ def rescale_stream(model: CLIP, layer: int, images: torch.Tensor) -> None:
         parameter.mul_(scale)
 
 
-def block_outputs(block: torch.nn.Module) -> tuple[torch.nn.Module, torch.nn.Module]:
+def block_outputs(block: Any) -> tuple[torch.nn.Module, torch.nn.Module]:
     """The two linear maps by which a block writes to the residual stream."""
     return block.attn.out_proj, block.mlp.c_proj
 

@@ -11,6 +11,7 @@ import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -60,13 +61,14 @@ def fetch(settings: LlmBackbone, out: Path) -> None:
     if settings.source == "gguf":
         if not source.is_file():
             raise UserError(f"backbones.llm.name: {source} is not a GGUF file; give the path of one")
-        where = {"pretrained_model_name_or_path": source.parent, "gguf_file": source.name}
+        name, where = str(source.parent), {"gguf_file": source.name}
     else:
         name, revision = split_revision(settings.name)
-        where = {"pretrained_model_name_or_path": name, "revision": revision or "main"}
+        where = {"revision": revision or "main"}
     try:
-        model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32 if source.is_file() else "auto")
-        tokenizer = AutoTokenizer.from_pretrained(**where)
+        dtype = torch.float32 if source.is_file() else "auto"
+        model: Any = AutoModelForCausalLM.from_pretrained(name, **where, dtype=dtype)
+        tokenizer = AutoTokenizer.from_pretrained(name, **where)
     except (OSError, ValueError) as error:
         raise UserError(f"backbones.llm.name: cannot load {settings.name}: {str(error).splitlines()[0]}") from error
     model.hf_quantizer, model.is_quantized = None, False
@@ -135,7 +137,7 @@ def told_the_truth(
 
 
 @torch.no_grad()
-def start_with_habits(model: LlamaForCausalLM) -> None:
+def start_with_habits(model: Any) -> None:
     """Start two blocks with attention to what resembles the query, and one head with a look at the token two back.
 
     Equal query and key weights let a question find the bag that shares its words, and what was found the option that
@@ -191,9 +193,10 @@ def ordered(tokenizer: PreTrainedTokenizerFast, course: list[Lesson]) -> list[tu
 def encode_lesson(tokenizer: PreTrainedTokenizerFast, lesson: Lesson) -> tuple[list[list[int]], list[int]]:
     """Token ids per position (several where a bag stands, else one) and labels; bags replace the media token."""
     slot = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
-    bags = [[tokenizer.convert_tokens_to_ids(f"▁{word}") for word in bag] for bag in lesson.bags]
+    bags = [[cast(int, tokenizer.convert_tokens_to_ids(f"▁{word}")) for word in bag] for bag in lesson.bags]
     tokens = tokenize(lesson.rendered, tokenizer, tokenizer.model_max_length)
-    positions, labels = [], []
+    positions: list[list[int]] = []
+    labels: list[int] = []
     for token, label in zip(tokens.input_ids, tokens.labels, strict=True):
         positions += bags if token == slot else [[token]]
         labels += [IGNORE] * len(bags) if token == slot else [label]
@@ -215,7 +218,7 @@ def collate(samples: list[tuple[list[list[int]], list[int]]]) -> tuple[torch.Ten
 
 def read(model: LlamaForCausalLM, rows: torch.Tensor, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Hidden states (B, S, width) of collated lessons."""
-    table = model.get_input_embeddings()
+    table = cast(torch.nn.Embedding, model.get_input_embeddings())
     flat = torch.zeros(labels.numel(), table.embedding_dim).index_add(0, rows, table(ids))
     return model.model(inputs_embeds=flat.view(*labels.shape, -1)).last_hidden_state
 

@@ -14,13 +14,14 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import nn
-from transformers import InstructBlipQFormerConfig, PreTrainedTokenizerFast
+from transformers import InstructBlipQFormerConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from dynfocus.backbones import lavis
 from dynfocus.backbones.bert import DECODER_TOKEN, text_encoder_from_bert
@@ -52,7 +53,8 @@ def prepare(config: Config, out: Path, clip_dir: Path) -> None:
         train(config, out, clip_dir)
     elif settings.source == "bert":
         torch.manual_seed(config.world.seed)
-        save(*text_encoder_from_bert(settings.name, feature_width(config, clip_dir)), out)
+        encoder, tokenizer = text_encoder_from_bert(settings.name, feature_width(config, clip_dir))
+        save(encoder, tokenizer, out)
     elif settings.source == "lavis":
         convert(settings, out)
     else:
@@ -67,7 +69,7 @@ def feature_width(config: Config, clip_dir: Path) -> int:
     return tower(torch.zeros(1, 3, size, size)).shape[-1]
 
 
-def save(encoder: TextEncoder, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+def save(encoder: TextEncoder, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
     """Write weights, configuration and tokenizer."""
     encoder.qformer.config.save_pretrained(out)
     tokenizer.save_pretrained(out)
@@ -83,7 +85,7 @@ def fetch(settings: QformerBackbone, out: Path) -> None:
 
     name, revision = split_revision(settings.name)
     try:
-        config = InstructBlipConfig.from_pretrained(name, revision=revision)
+        config: Any = InstructBlipConfig.from_pretrained(name, revision=revision or "main")
         tokenizer = AutoTokenizer.from_pretrained(name, subfolder="qformer_tokenizer", revision=revision)
         tensors = read_parts(locator(settings.name), lambda key: _part_name(key) is not None)
     except (OSError, ValueError) as error:

@@ -63,7 +63,9 @@ class Item(Section):
     """One table or figure of the report."""
 
     title: Line = Field(description="Heading in the report.")
-    notebook: str = Field(pattern=NOTEBOOK, description="File in notebooks/ that makes it; with a folder, the file there.")
+    notebook: str = Field(
+        pattern=NOTEBOOK, description="File in notebooks/ that makes it; with a folder, the file there."
+    )
     runs: Annotated[list[Name], Once] = Field([], description="Runs it shows.")
     benchmarks: Annotated[list[Benchmark], Once] = Field([], description="Benchmarks it shows.")
     datasets: Annotated[list[TrainingSet], Once] = Field([], description="Training sets it shows.")

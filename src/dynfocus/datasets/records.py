@@ -19,6 +19,7 @@ from dynfocus.datasets.rows import Row
 from dynfocus.errors import UserError
 
 IMAGE_TOKEN = "<image>"
+SIDES = ("human", "gpt")
 
 
 # One side of a round; `from`, which is `human` or `gpt`, is a keyword, hence the functional form.
@@ -62,7 +63,7 @@ def rounds(record: Record) -> list[tuple[str, str]]:
 
 def talk(pairs: Iterable[tuple[str, str]]) -> list[Turn]:
     """Turns of (question, answer) pairs."""
-    return [turn for q, a in pairs for turn in ({"from": "human", "value": q}, {"from": "gpt", "value": a})]
+    return [Turn({"from": side, "value": said}) for pair in pairs for side, said in zip(SIDES, pair, strict=True)]
 
 
 def cut_rounds(records: Iterable[Record], max_rounds: int) -> Iterator[Record]:
@@ -81,9 +82,11 @@ def checked_talk(row: Row) -> list[Turn]:
     Raises:
         UserError: a turn lacks a field, or the sides do not alternate beginning with the human.
     """
-    checked = [{name: turn.of(name, str) for name in ("from", "value")} for turn in row.rows("conversations")]
+    checked = [
+        Turn({"from": turn.of("from", str), "value": turn.of("value", str)}) for turn in row.rows("conversations")
+    ]
     sides = [turn["from"] for turn in checked]
-    if not sides or sides != ["human", "gpt"] * (len(sides) // 2):
+    if not sides or sides != [*SIDES] * (len(sides) // 2):
         raise UserError(
             f"{row.file}, {row.position}: field `conversations` must alternate human and gpt, "
             f"found {', '.join(sides) or 'nothing'}; correct the row"

@@ -160,10 +160,9 @@ def split_error(of_seeds: float, of_films: float, of_both: float, seeds: int, fi
 
 def tail(distance: ArrayLike, seed_error: ArrayLike, film_error: ArrayLike, df: float) -> Values:
     """P(seed_error · t + film_error · z > distance) for t of Student's distribution with `df` and a normal z."""
-    distance, film_error = (np.asarray(value, dtype=float)[..., None] for value in (distance, film_error))
-    seed_error = np.maximum(np.asarray(seed_error, dtype=float)[..., None], SMALLEST * film_error)
+    far, of_films, of_seeds = (np.asarray(x, dtype=float)[..., None] for x in (distance, film_error, seed_error))
     with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = np.nan_to_num((distance - film_error * GRID) / seed_error, nan=0.0)
+        scaled = np.nan_to_num((far - of_films * GRID) / np.maximum(of_seeds, SMALLEST * of_films), nan=0.0)
     return special.stdtr(df, -scaled) @ NORMAL
 
 
@@ -192,7 +191,7 @@ def pseudo_values(values: Values, parts: NDArray[np.bool_] | None = None) -> Val
     return means.mean(axis=1, keepdims=True) + spread
 
 
-def effect_of(differences: Values, films: Sequence[str]) -> Effect:
+def effect_of(differences: Values, films: Sequence[str] | NDArray[np.intp]) -> Effect:
     """The mean of differences (S, Q), seeds by questions, the question in column q being on film `films[q]`.
 
     Raises:

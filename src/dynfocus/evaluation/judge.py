@@ -19,7 +19,7 @@ from dynfocus.evaluation.judges import rule
 from dynfocus.evaluation.judges.cache import Reply, open_cache
 from dynfocus.evaluation.judges.replies import read_marks
 from dynfocus.evaluation.lines import write_lines
-from dynfocus.evaluation.questions import JudgeItem, Verdict
+from dynfocus.evaluation.questions import JudgeItem, Verdict, VerdictStatus
 from dynfocus.evaluation.records import read_answers, require_complete, verdict_row
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def raw_replies(items: Sequence[JudgeItem], judge: Judge, cache: Path) -> list[R
 def verdict_of(item: JudgeItem, reply: Reply | None, judge: Judge) -> Verdict:
     """The verdict that a raw reply gives."""
     marks = None if reply is None else read_marks(item.criterion, reply.text)
-    status = "failed" if reply is None else "unparsed" if marks is None else "ok"
+    status: VerdictStatus = "failed" if reply is None else "unparsed" if marks is None else "ok"
     name = judge_name(judge, reply.served_by if reply else "")
     return Verdict(item.benchmark, item.item_id, item.criterion, status, marks, reply.text if reply else "", name)
 

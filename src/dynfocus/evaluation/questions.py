@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 AnswerStatus = Literal["ok", "missing_video", "unreadable"]
 """How a question ended: answered, video not there, or video there but not decodable."""
+VerdictStatus = Literal["ok", "unparsed", "failed"]
+"""How a judgement ended: marks, a reply without marks, or no reply."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Verdict:
     benchmark: str
     item_id: str
     criterion: str
-    status: Literal["ok", "unparsed", "failed"]
+    status: VerdictStatus
     marks: Mapping[str, Any] | None
     reply: str = ""
     judge: str = ""

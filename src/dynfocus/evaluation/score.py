@@ -41,7 +41,8 @@ def score_run(
     """
     answered = read_answers(answers)
     judged = read_verdicts(verdicts)
-    records, lines = [], []
+    records: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     for name in benchmarks:
         adapter = benchmark(name)
         questions = load_questions(adapter, data_dir, config.evaluation)

@@ -137,7 +137,9 @@ def _table(samples: Sequence[Sample], metric: Metric, videos: Sequence[str]) -> 
     parts = {label: index for index, label in enumerate(sorted({label for label, _, _ in counted}))}
     cells = np.array([len(videos) * parts[label] + video for label, video, _ in counted])
     shape = (len(parts), len(videos))
-    totals = np.bincount(cells, weights=[value for _, _, value in counted], minlength=shape[0] * shape[1])
+    totals = np.bincount(
+        cells, weights=np.array([value for _, _, value in counted], dtype=float), minlength=shape[0] * shape[1]
+    )
     counts = np.bincount(cells, minlength=shape[0] * shape[1]).astype(float)
     return _Table(totals.reshape(shape), counts.reshape(shape))
 

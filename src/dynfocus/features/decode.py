@@ -186,6 +186,7 @@ def _runs(film: Film, wanted: NDArray[np.int64]) -> list[_Run]:
 
     A frame that is shown before the entry of its group leans on the group before, which then comes along.
     """
+    assert film.entries is not None, "a film without entries is decoded whole"
     runs: list[_Run] = []
     for packet in wanted.tolist():
         place = int(np.searchsorted(film.entries, packet, side="right")) - 1
@@ -200,6 +201,8 @@ def _runs(film: Film, wanted: NDArray[np.int64]) -> list[_Run]:
 
 def _decode_groups(film: Film, gathered: Gathered) -> bool:
     """Decode the groups of the wanted frames; False where anything but what the packets announced comes out."""
+    assert film.shown is not None, "a film whose order is not known is decoded whole"
+    announced: Iterator[int] = iter(())
     indices = {int(film.pts[film.shown[index]]): int(index) for index in gathered.wanted}
     planned = _runs(film, np.sort(film.shown[gathered.wanted]))
     length = float(np.mean([run.end - run.begin for run in planned])) if planned else 0.0
@@ -215,8 +218,8 @@ def _decode_groups(film: Film, gathered: Gathered) -> bool:
             if number < run.begin:
                 continue
             if number == run.begin:
-                announced = film.pts[run.begin : run.end][seen[run.begin : run.end]]
-                announced = iter(np.sort(announced[announced >= film.pts[run.begin]]).tolist())
+                times = film.pts[run.begin : run.end][seen[run.begin : run.end]]
+                announced = iter(np.sort(times[times >= film.pts[run.begin]]).tolist())
             last = number == run.end - 1
             try:
                 frames = [*codec.decode(packet), *(codec.decode(None) if last else ())]
@@ -300,6 +303,7 @@ def _stands_alone(frame: av.VideoFrame) -> bool:
 def _decoder(container: av.container.InputContainer, film: Film, run: float = math.inf) -> av.VideoCodecContext:
     """A decoder for runs of that many packets on average: in short ones, threads only wait for each other."""
     codec = container.streams[film.stream].codec_context
+    assert isinstance(codec, av.VideoCodecContext), "the stream of a film"
     codec.thread_type = "AUTO"
     if run < SHORT_RUN:
         codec.thread_count = 1

@@ -55,8 +55,9 @@ def is_hidden(codec: str, packet: memoryview) -> bool:
 def _prefix_length(codec: str, extradata: bytes) -> int:
     """Bytes of the length before each unit of H.264 and HEVC; 0 for start codes."""
     place = {"h264": 4, "hevc": 21}.get(codec)
-    configured = place is not None and len(extradata) > place and extradata[0] == 1
-    return (extradata[place] & 3) + 1 if configured else 0
+    if place is None or len(extradata) <= place or extradata[0] != 1:
+        return 0
+    return (extradata[place] & 3) + 1
 
 
 def _units(packet: memoryview, prefix: int) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, cast
 
 import av
 import numpy as np
@@ -32,7 +33,7 @@ OWN_DURATION = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv")
 MISSING_SECONDS, MISSING_SHARE = 1.0, 0.02
 """A film that ends this much before the duration that its container states is cut off."""
 NOT_A_FILM = Disposition.attached_pic | Disposition.timed_thumbnails
-CHANGES = ("new_extradata", "param_change")
+CHANGES: tuple[Literal["new_extradata", "param_change"], ...] = ("new_extradata", "param_change")
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,8 @@ def _walk(path: Path, container: InputContainer) -> _Log:
 
 def _film(path: Path, container: InputContainer, log: _Log) -> Film:
     stream, codec = log.stream, log.stream.codec_context.codec
+    assert stream.time_base is not None, "a stream with packets has a time base"
+    tick = float(stream.time_base)
     pts = np.array(log.pts, dtype=np.int64)
     seen = np.frombuffer(log.unseen, dtype=np.uint8) == 0
     decode_times = container.format.name in DECODE_TIMES and codec.reorder
@@ -187,12 +190,12 @@ def _film(path: Path, container: InputContainer, log: _Log) -> Film:
         stream=stream.index,
         codec=codec.canonical_name,
         pixel_aspect=float(aspect) if aspect else 1.0,
-        tick=float(stream.time_base),
+        tick=tick,
         rate=float(stream.average_rate) if stream.average_rate else None,
         decode_times=decode_times,
-        broadcast=bool(container.format.flags & Flags.ts_discont.value),
+        broadcast=bool(container.format.flags & cast(int, Flags.ts_discont.value)),
         pts=pts,
-        last=log.durations[last] * float(stream.time_base),
+        last=log.durations[last] * tick,
         entries=None if shown is None else entries,
         shown=shown,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 from av import VideoFrame
 from numpy.typing import NDArray
@@ -21,7 +23,7 @@ def displayed(frame: VideoFrame, pixel_aspect: float) -> NDArray[np.uint8]:
     if 1 / MOST_STRETCH <= pixel_aspect <= MOST_STRETCH and pixel_aspect != 1:
         width = max(1, round(frame.width * pixel_aspect))
         frame = frame.reformat(width=width, format="rgb24", interpolation="BICUBIC", threads=1)
-    return _turned(frame.to_ndarray(format="rgb24", threads=1), matrix)
+    return _turned(cast(NDArray[np.uint8], frame.to_ndarray(format="rgb24", threads=1)), matrix)
 
 
 def _matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
@@ -29,7 +31,7 @@ def _matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return None
-    a, b, _, c, d = memoryview(data).cast("B").cast("i")[:5]
+    a, b, _, c, d = memoryview(cast(Any, data)).cast("B").cast("i")[:5]
     return a, b, c, d
 
 

@@ -36,6 +36,7 @@ class Timeline:
         """Indices (T,) of the sampled frames, by `video.sampling`; the way of the index needs a rate."""
         if video.sampling == "time":
             return sample_times(self.seconds, self.end, video)
+        assert self.rate is not None, "a video without a rate is refused before"
         return sample_indices(len(self), self.rate, video)
 
 
@@ -87,7 +88,7 @@ def _filled(times: NDArray[np.float64], step: float) -> NDArray[np.float64]:
     places = np.arange(len(times))
     known = np.flatnonzero(~np.isnan(times))
     if not len(known):
-        return places * step
+        return places.astype(np.float64) * step
     filled = np.interp(places, known, times[known])
     filled[: known[0]] = times[known[0]] + (places[: known[0]] - known[0]) * step
     filled[known[-1] :] = times[known[-1]] + (places[known[-1] :] - known[-1]) * step

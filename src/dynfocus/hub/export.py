@@ -73,16 +73,9 @@ def export_model(
     model.config.auto_map = AUTO_MAP
     model.save_pretrained(out)
     known = DynFocusProcessor.from_pretrained(checkpoint)
-    video = config.video
-    seen = DynFocusVideoProcessor(
-        image_mean=list(tower.mean),
-        image_std=list(tower.std),
-        fps=video.fps,
-        image_size=video.image_size,
-        max_frames=video.max_frames,
-        capped_frames=video.capped_frames,
-    )
-    processor = DynFocusMediaProcessor(seen, known.tokenizer, known.qformer_tokenizer, model.config)
+    sampling = config.video.model_dump(include={"fps", "image_size", "max_frames", "capped_frames"})
+    seen = DynFocusVideoProcessor(image_mean=list(tower.mean), image_std=list(tower.std), **sampling)
+    processor: Any = DynFocusMediaProcessor(seen, known.tokenizer, known.qformer_tokenizer, model.config)
     processor.auto_map = AUTO_PROCESSOR
     processor.save_pretrained(out)
     (out / CODE_FILE).write_text(CODE, encoding="utf-8")

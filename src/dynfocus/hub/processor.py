@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import BatchFeature, PreTrainedTokenizerBase
@@ -69,14 +69,14 @@ class DynFocusMediaProcessor(DynFocusProcessor):
         media = {"video_processor": video_processor, "chat_template": chat_template}
         super().__init__(tokenizer, qformer_tokenizer, config, **media, **kwargs)
 
-    def __call__(
+    def __call__(  # type: ignore[override]  # media take the place of stored features
         self,
         images: Any = None,
         text: str | Sequence[str] | None = None,
         videos: Any = None,
         prompts: Sequence[Sequence[str]] | None = None,
         padding: bool | str = True,
-        padding_side: str = "left",
+        padding_side: Literal["left", "right"] = "left",
         return_tensors: str = "pt",
         **kwargs: Any,
     ) -> BatchFeature:

@@ -41,7 +41,7 @@ class DynFocusVideosKwargs(VideosKwargs, total=False):
 class DynFocusVideoProcessor(BaseVideoProcessor):
     """Frames of films and pictures as normalised pixels (V, T, 3, S, S) with their mask (V, T)."""
 
-    valid_kwargs = DynFocusVideosKwargs
+    valid_kwargs = DynFocusVideosKwargs  # type: ignore[assignment]  # the base class wants those of images
     model_input_names = ["pixel_values_videos", "video_mask"]  # noqa: RUF012
     image_size = 224
     fps = 1.0
@@ -81,7 +81,7 @@ def frames_of(medium: Medium, sampling: Video, mean: Sequence[float]) -> np.ndar
         return fit(pad(medium.convert("RGB"), mean), sampling.image_size)[None]
     if isinstance(medium, list | tuple):
         return fitted([np.asarray(frame) for frame in medium], sampling.image_size)
-    values = medium.numpy() if isinstance(medium, torch.Tensor) else medium
+    values = medium.numpy() if isinstance(medium, torch.Tensor) else np.asarray(medium)
     if values.ndim == 3:
         return frames_of(Image.fromarray(values), sampling, mean)
     if values.ndim != 4 or values.shape[3] != 3 or values.dtype != np.uint8 or not len(values):

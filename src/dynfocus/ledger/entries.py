@@ -147,6 +147,12 @@ class Part(Section):
         return self.sources[0]
 
     @property
+    def download(self) -> HubSource | UrlSource:
+        """The source preferred, of a part that is not got by hand."""
+        assert not isinstance(self.source, ManualSource), "what a person has to get is no download"
+        return self.source
+
+    @property
     def key(self) -> str:
         """What tells the parts of a set apart, whatever their source."""
         return " ".join([self.to, *self.provides])
@@ -189,7 +195,7 @@ class Entry(Section):
     @model_validator(mode="after")
     def _status_follows_parts(self) -> Entry:
         kinds = {part.source.kind for part in self.parts}
-        gated = any(not part.by_hand and part.source.gated for part in self.parts)
+        gated = any(part.download.gated for part in self.parts if not part.by_hand)
         if self.status == "withdrawn" and not self.substitute:
             raise ValueError("a withdrawn set must name its substitute")
         if self.status == "open" and "manual" in kinds:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, RepoFile, hf_hub_download
 from huggingface_hub.errors import (
     FileMetadataError,
     GatedRepoError,
@@ -80,9 +80,9 @@ def find(source: HubSource, commit: str | None = None) -> list[HubFile]:
     except (HfHubHTTPError, httpx2.HTTPError) as error:
         raise _explained(error, source) from error
     files = [
-        HubFile(item.path, item.size, item.lfs.sha256 if item.lfs else None, item.blob_id, info.sha)
+        HubFile(item.path, item.size, item.lfs.sha256 if item.lfs else None, item.blob_id, str(info.sha))
         for item in tree
-        if hasattr(item, "blob_id") and fnmatch.fnmatchcase(item.path, source.path)
+        if isinstance(item, RepoFile) and fnmatch.fnmatchcase(item.path, source.path)
     ]
     if not files:
         raise Unavailable(f"{page(source)}: no file {source.path} at commit {info.sha}; correct the path in the ledger")

@@ -30,7 +30,7 @@ from dynfocus.ledger import http, hub
 from dynfocus.ledger.archives import Choice, require_space, unpack
 from dynfocus.ledger.entries import Entry, HubSource, ManualSource, Part, Renaming, UrlSource
 from dynfocus.ledger.http import Unavailable
-from dynfocus.ledger.pins import FileRecord, PartRecord, Pins, read_parts, write_parts
+from dynfocus.ledger.pins import Check, FileRecord, PartRecord, Pins, read_parts, write_parts
 
 DOWNLOADS = ".downloads"
 BY_HAND = "by hand"
@@ -106,7 +106,9 @@ def rename(renaming: Renaming | None, out: Path) -> int:
         UserError: a JSON file lacks a field of the name.
     """
     count = 0
-    for file in sorted(out.glob(renaming.files)) if renaming else ():
+    if renaming is None:
+        return count
+    for file in sorted(out.glob(renaming.files)):
         fields = json.loads(file.read_text(encoding="utf-8"))
         media = [path for path in file.parent.glob(f"{file.stem}.*") if path.suffix.lower() in MEDIA_SUFFIXES]
         try:
@@ -290,6 +292,7 @@ def _fetch(client: httpx.Client, task: Task, advance: http.Advance) -> tuple[Pat
     """Download one file; one that waits finished from an earlier run is checked instead."""
     part, expected = task.part, task.expected
     if task.hub_file is not None:
+        assert isinstance(part.source, HubSource)
         path, checksum = hub.fetch(part.source, task.hub_file, task.waiting, advance)
         if expected.sha256 not in (None, checksum):
             http.check(path, task.url, expected)
@@ -300,17 +303,18 @@ def _fetch(client: httpx.Client, task: Task, advance: http.Advance) -> tuple[Pat
         advance(task.waiting.stat().st_size)
     else:
         checksum = http.fetch(client, task.url, task.waiting, expected, advance)
-    held = "published" if part.source.sha256 else "recorded" if expected.sha256 else "first download"
-    return task.waiting, FileRecord(task.url, task.waiting.stat().st_size, checksum, held, part.source.revision)
+    source = part.download
+    held: Check = "published" if source.sha256 else "recorded" if expected.sha256 else "first download"
+    return task.waiting, FileRecord(task.url, task.waiting.stat().st_size, checksum, held, source.revision)
 
 
 def _install(part: Part, files: list[tuple[Path, FileRecord]], out: Path) -> PartRecord:
     """Move or unpack the files of a part to their place and drop the downloads."""
     target, records = out / part.to, [record for _, record in files]
     try:
-        if part.source.unpack:
-            archives = [[path] for path, _ in files] if part.source.kind == "hub" else [[path for path, _ in files]]
-            source = part.source
+        source = part.download
+        if source.unpack:
+            archives = [[path] for path, _ in files] if source.kind == "hub" else [[path for path, _ in files]]
             choice = Choice(source.strip, source.below, source.keep, source.only)
             done = [unpack(pieces, target, choice) for pieces in _joined(archives)]
             members, size = sum(one.members for one in done), sum(one.bytes for one in done)
@@ -352,7 +356,7 @@ def _joined(archives: list[list[Path]]) -> list[list[Path]]:
 
 def _space(parts: list[Part]) -> int:
     """Disk for the parts: the download, and the same again for what comes out of an archive."""
-    return sum((part.download_bytes or 0) * (2 if part.source.unpack else 1) for part in parts if not part.by_hand)
+    return sum((part.download_bytes or 0) * (2 if part.download.unpack else 1) for part in parts if not part.by_hand)
 
 
 def _waiting(part: Part, out: Path) -> Path:

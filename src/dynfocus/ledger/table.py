@@ -27,7 +27,7 @@ def row(name: str, entry: Entry, pins: Pins, folder: Path | None) -> tuple[str, 
     here = f"{sum(not missing(part, folder) for part in entry.parts)} of " if folder else ""
     automatic = [part for part in entry.parts if not part.by_hand]
     held = {record.origin for record in (read_parts(folder) if folder else []) if record.files}
-    known = sum(_checked(part.source.origin, part.source.sha256, pins, held, part.source.kind) for part in automatic)
+    known = sum(_checked(part.source.origin, part.download.sha256, pins, held, part.source.kind) for part in automatic)
     return (
         name,
         entry.status,

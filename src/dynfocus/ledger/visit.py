@@ -57,7 +57,8 @@ def visit(client: httpx.Client, name: str, part: Part, source: HubSource | UrlSo
     try:
         if isinstance(source, HubSource):
             found = hub.find(source)
-            files, size, commit = len(found), sum(file.bytes for file in found), found[0].commit
+            files, commit = len(found), found[0].commit
+            size: int | None = sum(file.bytes for file in found)
         else:
             sizes = [_size(client, url) for url in source.urls]
             files, commit = len(sizes), None

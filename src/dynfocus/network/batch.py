@@ -133,8 +133,8 @@ class Rows:
                     rows.append((frame, prompt, frame * per_frame + place))
                 first.append(len(rows))
         by_prompt = [row for own in rows_of for row in own]
-        columns = (torch.tensor(column, device=device) for column in (*zip(*rows, strict=True), by_prompt))
-        return cls(*columns, sum(lengths), per_frame, tuple(first))
+        columns = [torch.tensor(column, device=device) for column in (*zip(*rows, strict=True), by_prompt)]
+        return cls(columns[0], columns[1], columns[2], columns[3], sum(lengths), per_frame, tuple(first))
 
     def __len__(self) -> int:
         return self.frame.shape[0]

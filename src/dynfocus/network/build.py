@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -41,7 +43,7 @@ def build_model(
         if not (part / "config.json").is_file():
             raise UserError(f"{part}: no config.json; make the backbone first")
     llm_config = scale_positions(AutoConfig.from_pretrained(llm_dir), config.network.rope_factor)
-    llm = AutoModelForCausalLM.from_pretrained(llm_dir, config=llm_config, dtype=dtype)
+    llm: Any = AutoModelForCausalLM.from_pretrained(llm_dir, config=llm_config, dtype=dtype)
     tokenizer = AutoTokenizer.from_pretrained(llm_dir)
     image_token_id = add_image_token(tokenizer)
     if len(tokenizer) > llm.get_input_embeddings().num_embeddings:
@@ -63,7 +65,7 @@ def build_model(
     model = DynFocusForConditionalGeneration(model_config, language_model=llm)
     model.generation_config = greedy(llm.generation_config, image_token_id)
     load_text_encoder(model, weights, qformer_dir)
-    model.to(dtype)
+    nn.Module.to(model, dtype)
     align(model)
     qformer_tokenizer = AutoTokenizer.from_pretrained(qformer_dir)
     return model, DynFocusProcessor(tokenizer, qformer_tokenizer, model_config)

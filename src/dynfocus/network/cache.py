@@ -68,4 +68,5 @@ def on_host(part: Any) -> Any:
         return part.detach().cpu()
     if not is_dataclass(part):
         return part
-    return type(part)(*(on_host(getattr(part, field.name)) for field in fields(part)))
+    kind: Any = type(part)
+    return kind(*(on_host(getattr(part, field.name)) for field in fields(part)))

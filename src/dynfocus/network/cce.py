@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +58,10 @@ def object_prototypes_of(frames: Tensor, network: NetworkFields, dtype: torch.dt
     block = max(1, BLOCK_BYTES.get(frames.device.type, 1 << 30) // (4 * patches * (width + 4 * patches)))
     tokens = frames.new_empty(count, sum(object_prototypes(network)), width, dtype=dtype or frames.dtype)
     blocks = [_write_objects(*part, network) for part in zip(frames.split(block), tokens.split(block), strict=True)]
-    return Objects(tokens, *(None if column[0] is None else torch.cat(column) for column in zip(*blocks, strict=True)))
+    group, means, fine_labels, coarse_labels = (
+        None if column[0] is None else torch.cat(column) for column in zip(*blocks, strict=True)
+    )
+    return Objects(tokens, group, means, cast(Tensor, fine_labels), coarse_labels)
 
 
 def _write_objects(frames: Tensor, tokens: Tensor, network: NetworkFields) -> tuple[Tensor | None, ...]:

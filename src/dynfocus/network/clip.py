@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -80,7 +81,7 @@ def load_tokenizer(folder: Path, context_length: int) -> open_clip.SimpleTokeniz
     return open_clip.SimpleTokenizer(context_length=context_length)
 
 
-def with_pixels_of(model: nn.Module, settings: dict) -> nn.Module:
+def with_pixels_of(model: Any, settings: dict) -> nn.Module:
     """The model, whose visual encoder knows the mean and deviation of the pixels that it was trained with."""
     model.visual.preprocess_cfg = settings.get("preprocess_cfg", {})
     return model

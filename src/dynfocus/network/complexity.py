@@ -98,13 +98,16 @@ def module_work(config: DynFocusConfig, frames: int) -> dict[str, float]:
 def selection_work(encoder: DynFocusEncoder, prototypes: int) -> float:
     """Billions of multiply-adds of the scores of event prototypes."""
     pooled, width = encoder.config.pooled_grid**2, encoder.config.vision_width
-    return _gmacs(lambda: encoder.selection.score(_meta(1, prototypes, pooled, width), _meta(1, prototypes).bool()))
+    selection = encoder.selection
+    assert selection is not None, "the paper's model selects"
+    return _gmacs(lambda: selection.score(_meta(1, prototypes, pooled, width), _meta(1, prototypes).bool()))
 
 
 def costs(frames: int = 1000) -> list[Cost]:
     """Parameters and work of every module at paper size for a video of `frames` frames and one question."""
     model = paper_model()
     encoder, config = model.connector, model.config
+    assert isinstance(encoder, DynFocusEncoder), "the paper's model"
     parameters, work = module_parameters(encoder), module_work(config, frames)
     events, _ = selected_events(config, frames)
 
@@ -180,8 +183,8 @@ def _read(encoder: DynFocusEncoder, frames: int) -> None:
     """The text encoder on every frame."""
     config = encoder.config
     prompts = Prompts(torch.zeros(1, WORDS, dtype=torch.long, device="meta"), None, (0,))
-    indices = (torch.zeros(frames, dtype=torch.long, device="meta") for _ in range(4))
-    rows = Rows(*indices, frames, 1, tuple(range(frames + 1)))
+    index = torch.zeros(frames, dtype=torch.long, device="meta")
+    rows = Rows(index, index, index, index, frames, 1, tuple(range(frames + 1)))
     with torch.enable_grad():  # in one pass over all frames
         encoder.text_encoder(_meta(frames, config.grid**2, config.vision_width), prompts, rows)
 

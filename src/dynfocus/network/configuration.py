@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from transformers import AutoConfig, InstructBlipQFormerConfig, PreTrainedConfig
 
@@ -54,7 +54,7 @@ class DynFocusConfig(PreTrainedConfig):
         for name in Network.model_fields:
             setattr(self, name, getattr(network, name))
         self.text_config = _sub_config(text_config, "llama")
-        self.qformer_config = _sub_config(qformer_config, "instructblip_qformer")
+        self.qformer_config = cast(InstructBlipQFormerConfig, _sub_config(qformer_config, "instructblip_qformer"))
         self.num_query_tokens = num_query_tokens
         self.vision_width = vision_width
         self.vision_config = vision_config

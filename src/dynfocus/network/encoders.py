@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -108,10 +108,10 @@ def joined(known: Sequence[Prototypes], device: torch.device) -> tuple[Objects, 
     def padded(name: str, fill: int) -> Tensor:
         return pad_sequence([getattr(one, name).to(device) for one in known], True, fill)
 
-    objects = Objects(*(packed(field.name) for field in fields(Objects)))
+    objects = Objects(**{field.name: cast(Tensor, packed(field.name)) for field in fields(Objects)})
     if known[0].prototypes is None:
         return objects, None
-    counts = [len(one.frames) for one in known]
+    counts = [len(one.frames) for one in known if one.frames is not None]
     exists = torch.tensor([[slot < count for slot in range(max(counts))] for count in counts], device=device)
     return objects, Events(padded("prototypes", 0), padded("frames", 0), exists, padded("labels", -1))
 
@@ -158,15 +158,17 @@ class DynFocusEncoder(TextGuidedEncoder):
         gate = None if self.gate is None else self.gate(objects)
         selection = fine = None
         cone_frames = videos.starts[:0]
-        if self.selection is not None:
+        if self.selection is not None and events is not None:
             selection = self.selection(events, videos.lengths)
             fine, cone_frames = self.cones(videos, events, selection, objects, gate)
         queries = self.text_encoder(videos.frames, prompts, rows)
         attention = self.context_attention(queries, objects.tokens, gate, rows)
         context = read_objects(attention, objects.tokens, gate, rows)
         coarse = self.coarse_projector(torch.cat([context, content_tokens(objects.tokens, gate)]))
+        context, content = coarse.split([len(rows), rows.frames])
         tokens = cooperative_sequence(
-            *coarse.split([len(rows), rows.frames]),
+            context,
+            content,
             fine,
             cone_frames,
             rows,

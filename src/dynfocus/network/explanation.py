@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dynfocus.errors import UserError
 from dynfocus.network.batch import Prompts, Videos
-from dynfocus.network.encoders import DynFocusEncoder, Encoding
+from dynfocus.network.encoders import DynFocusEncoder, Encoding, FrameEncoder
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Explanation:
     attention: Tensor
 
 
-def explain_encoding(encoder: DynFocusEncoder, videos: Videos, prompts: Prompts) -> Explanation:
+def explain_encoding(encoder: FrameEncoder, videos: Videos, prompts: Prompts) -> Explanation:
     """Explanation of a batch of one video and one prompt. Raises UserError for another encoder or a larger batch."""
     if not isinstance(encoder, DynFocusEncoder):
         raise UserError(f"explain: the encoder {encoder.config.encoder!r} selects no frames; explain a dynfocus model")

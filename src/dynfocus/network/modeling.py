@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +64,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
     which `remember` keeps what it can.
     """
 
+    config: DynFocusConfig
     config_class = DynFocusConfig
     base_model_prefix = ""
     main_input_name = "input_ids"
@@ -76,7 +77,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """A model with new weights, around `language_model` where one is given."""
         super().__init__(config)
         self.vision_tower = None if config.vision_config is None else build_vision_tower(config.vision_config)
-        self.connector = ENCODERS[config.encoder](config)
+        self.connector: FrameEncoder = ENCODERS[config.encoder](config)
         if language_model is None:
             language_model = AutoModelForCausalLM.from_config(
                 config.text_config, attn_implementation=config._attn_implementation
@@ -185,7 +186,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if video_features is None:
             if self.vision_tower is None:
                 raise UserError("pixel_values_videos: this model has no vision tower; give video_features instead")
-            video_features = self.vision_tower.videos(pixel_values_videos)
+            video_features = self.vision_tower.videos(cast(Tensor, pixel_values_videos))
         if video_mask is None:
             video_mask = torch.ones(video_features.shape[:2], dtype=torch.bool, device=video_features.device)
         expected = (self.config.grid**2, self.config.vision_width)
@@ -197,7 +198,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
         videos = Videos.from_padded(video_features, video_mask.bool())
         return videos, Prompts(prompt_input_ids, prompt_attention_mask, tuple(prompt_video.tolist()))
 
-    def embed(self, input_ids: Tensor, **visual: Tensor | None) -> Tensor:
+    def embed(self, input_ids: Tensor, **visual: Any) -> Tensor:
         """LLM embeddings (B, S, D) with the visual tokens in their slots; `visual` as in VISUAL_INPUTS."""
         slots = input_ids == self.config.image_token_id
         embeddings = self.get_input_embeddings()(input_ids.masked_fill(slots, 0))
@@ -205,7 +206,8 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if prompts is None or prompts.shape[0] == 0:
             expected, tokens = 0, self._idle_tokens(embeddings)
         else:
-            tokens = self.visual_tokens(**{name: visual.get(name) for name in VISUAL_INPUTS})
+            given: dict[str, Any] = {name: visual.get(name) for name in VISUAL_INPUTS}
+            tokens = self.visual_tokens(**given)
             expected = tokens.shape[0]
         if not on_host(slots):  # without waiting for the device
             torch._assert_async(slots.sum() == expected, "input_ids: not as many image tokens as the videos give")
@@ -214,7 +216,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 f"input_ids hold {int(slots.sum())} image tokens, the videos give {expected}; "
                 "expand every <image> to num_visual_tokens(T) copies"
             )
-        if expected == 0:
+        if expected == 0 or tokens is None:
             return embeddings if tokens is None else embeddings + 0.0 * tokens.sum().to(embeddings.dtype)
         return embeddings.masked_scatter(slots[:, :, None], tokens.to(embeddings.dtype))
 
@@ -264,6 +266,7 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
         `logits_to_keep`: the last so many positions, or those of a tensor, alone get logits; `generate` asks for one.
         """
         if inputs_embeds is None:
+            assert input_ids is not None, "forward takes ids or embeddings"
             inputs_embeds = self.embed(
                 input_ids,
                 video_features=video_features,
@@ -285,14 +288,17 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return self.language_model(inputs_embeds=inputs_embeds, attention_mask=attention_mask, labels=labels, **kwargs)
 
     @torch.no_grad()
-    def generate(self, input_ids: Tensor, attention_mask: Tensor | None = None, **kwargs: Any) -> Any:
+    def generate(  # type: ignore[override]  # the ids come first, and visual inputs along
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **kwargs: Any
+    ) -> Any:
         """Answers to a batch; as `GenerationMixin.generate`, with the visual inputs of `forward`.
 
         The visual tokens are made once, before the first token. Returns the prompt ids followed by the answer.
         """
         visual = {name: kwargs.pop(name) for name in VISUAL_INPUTS if name in kwargs}
         embeddings = self.embed(input_ids, **visual)
-        return super().generate(input_ids=input_ids, inputs_embeds=embeddings, attention_mask=attention_mask, **kwargs)
+        kwargs |= {"input_ids": input_ids, "inputs_embeds": embeddings, "attention_mask": attention_mask}
+        return GenerationMixin.generate(cast(Any, self), **kwargs)
 
 
 def align(model: nn.Module) -> None:

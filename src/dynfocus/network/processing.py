@@ -7,8 +7,7 @@ too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -58,11 +57,13 @@ def pad_videos(videos: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 def add_image_token(tokenizer: PreTrainedTokenizerBase) -> int:
     """Id of the special token `<image>`, added to the tokenizer where it lacks."""
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]}, replace_extra_special_tokens=False)
-    return tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+    return cast(int, tokenizer.convert_tokens_to_ids(IMAGE_TOKEN))
 
 
 class DynFocusProcessor(ProcessorMixin):
     """LLM tokenizer, text-encoder tokenizer and the token counts of a model configuration."""
+
+    qformer_tokenizer: PreTrainedTokenizerBase  # set by ProcessorMixin
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class DynFocusProcessor(ProcessorMixin):
         **kwargs: Any,
     ):
         super().__init__(tokenizer=tokenizer, qformer_tokenizer=qformer_tokenizer, **kwargs)
-        self.config = DynFocusConfig(**config) if isinstance(config, dict) else config
+        self.config = DynFocusConfig(**config) if isinstance(config, dict) else cast(DynFocusConfig, config)
         self.image_token_id = add_image_token(tokenizer)
 
     def __call__(
@@ -132,6 +133,6 @@ class DynFocusProcessor(ProcessorMixin):
         visual = ["video_features", "video_mask", "prompt_input_ids", "prompt_attention_mask", "prompt_video"]
         return ["input_ids", "attention_mask", *visual]
 
-    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> list[str]:
+    def save_pretrained(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> Any:
         """Both tokenizers (the text encoder's in `qformer_tokenizer/`); the configuration is the model's."""
-        return super().save_pretrained(save_directory, **kwargs)
+        return super().save_pretrained(save_directory, push_to_hub, **kwargs)

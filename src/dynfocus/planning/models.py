@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def backbones(config: Config) -> Backbones:
     return Backbones(_backbone(names.clip.model), _backbone(names.llm.name), _backbone(names.qformer.name))
 
 
-def model_size(config: Config, parts: list[str], lora_rank: int = 0) -> ModelSize:
+def model_size(config: Config, parts: Sequence[str], lora_rank: int = 0) -> ModelSize:
     """The whole network of a profile with `parts` trainable, for the memory estimate; `lora_rank` of adapters."""
     found = backbones(config)
     connector = connector_parameters(config, found)

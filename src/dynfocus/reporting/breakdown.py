@@ -51,9 +51,9 @@ def group_figure(table: Table) -> Figure:
 
     series = {
         column: {
-            row.labels[0]: row.cells[index]
+            row.labels[0]: cell
             for row in table.rows
-            if isinstance(row.cells[index], Comparison) and row.cells[index].unit == "percent"
+            if isinstance(cell := row.cells[index], Comparison) and cell.unit == "percent"
         }
         for index, column in enumerate(table.columns)
     }

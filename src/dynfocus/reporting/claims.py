@@ -198,12 +198,12 @@ def measure_optimum(evidence: Evidence, claim: Claim) -> Tested | str:
         first, second = second, first
 
     def shift(part: slice) -> Best:
-        sides = (Sweep(sweep.values[:, part], sweep.films) for sweep in (first, second))
-        return optimum_shift(settings, *sides, seed=claim.id)
+        one, other = (Sweep(sweep.values[:, part], sweep.films) for sweep in (first, second))
+        return optimum_shift(settings, one, other, seed=claim.id)
 
     by_key = {key: shift(slice(place, place + 1)).mean for place, key in enumerate(keys)}
-    best = [best_setting(settings, sweep, claim.id).mean for sweep in (first, second)]
-    return Tested(shift(slice(None)), *best, by_key)
+    better, worse = (best_setting(settings, sweep, claim.id).mean for sweep in (first, second))
+    return Tested(shift(slice(None)), better, worse, by_key)
 
 
 # From measurements to verdicts
@@ -212,11 +212,13 @@ def measure_optimum(evidence: Evidence, claim: Claim) -> Tested | str:
 def measure_all(evidence: Evidence, claims: Sequence[Claim]) -> dict[str, Tested | str]:
     """Every claim by its id; what trainings differ by is estimated from all pairs of runs together (`moderated`)."""
     found = {claim.id: measure(evidence, claim) for claim in claims}
-    pairs = {name: one for name, one in found.items() if isinstance(one, Tested) and isinstance(one.effect, Effect)}
-    effects = moderated([one.effect for one in pairs.values()])
-    return found | {
-        name: replace(one, effect=effect) for (name, one), effect in zip(pairs.items(), effects, strict=True)
-    }
+    pairs = [
+        (name, one, one.effect)
+        for name, one in found.items()
+        if isinstance(one, Tested) and isinstance(one.effect, Effect)
+    ]
+    effects = moderated([effect for _, _, effect in pairs])
+    return found | {name: replace(one, effect=effect) for (name, one, _), effect in zip(pairs, effects, strict=True)}
 
 
 def judge_claims(evidence: Evidence, claims: Sequence[Claim] | None = None) -> list[Outcome]:
@@ -233,7 +235,7 @@ def judge_claims(evidence: Evidence, claims: Sequence[Claim] | None = None) -> l
         tested = [(claim, found.effect) for claim, found in family if found.effect.seeds >= NEEDED_SEEDS]
         apart = correct([effect.p_difference() for _, effect in tested])
         alike = correct([effect.p_equivalence(margin_of(claim)) for claim, effect in tested])
-        corrected |= {claim.id: pair for (claim, _), *pair in zip(tested, apart, alike, strict=True)}
+        corrected |= {claim.id: (one, other) for (claim, _), one, other in zip(tested, apart, alike, strict=True)}
     return [outcome_of(claim, measured[claim.id], corrected.get(claim.id)) for claim in chosen]
 
 

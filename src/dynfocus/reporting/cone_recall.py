@@ -120,7 +120,9 @@ def recall_table(found: list[Recall], titles: Mapping[str, str]) -> Table:
             f"{one.cones}/{one.prototypes}",
             one.stage,
         )
-        cells = [Comparison(ours=one.share(kind).mean, decimals=0, seeds=len(one.seeds)) for kind in KINDS]
+        cells: list[Comparison | str] = [
+            Comparison(ours=one.share(kind).mean, decimals=0, seeds=len(one.seeds)) for kind in KINDS
+        ]
         rows.append((labels, [*cells, effect_cell(one.learned()), str(len(one.films)), str(len(one.seeds))]))
     heads = ("Run", "Benchmark", "Frames", "K/L", "Stage")
     notes = [

@@ -73,8 +73,8 @@ def paper_and_ours(table: Table, column: str, profile: str, paper_label: str = "
     """
     use_style()
     index = table.columns.index(column)
-    rows = [(row.labels, row.cells[index]) for row in table.rows if not isinstance(row.cells[index], str)]
-    rows = [(labels, cell) for labels, cell in rows if cell.paper is not None or cell.ours is not None]
+    cells = [(row.labels, cell) for row in table.rows if isinstance(cell := row.cells[index], Comparison)]
+    rows = [(labels, cell) for labels, cell in cells if cell.paper is not None or cell.ours is not None]
     names = [shorten(labels) for labels, _ in rows]
     figure, (left, right) = pyplot.subplots(1, 2, sharey=True, figsize=(6.8, 0.9 + 0.32 * max(len(rows), 3)))
     positions = range(len(rows))
@@ -82,7 +82,8 @@ def paper_and_ours(table: Table, column: str, profile: str, paper_label: str = "
         if cell.paper is not None:
             left.plot(cell.paper, position, "D", color=ORANGE)
         if cell.ours is not None:
-            right.plot([cell.low, cell.high], [position, position], "-", color=BLUE, alpha=0.6)
+            if cell.low is not None and cell.high is not None:
+                right.plot([cell.low, cell.high], [position, position], "-", color=BLUE, alpha=0.6)
             right.plot(cell.ours, position, "o", color=BLUE)
         elif cell.gap:
             right.text(
@@ -209,17 +210,17 @@ def basic_against_hallucinated(table: Table, profile: str) -> Figure:
     figure, axes = pyplot.subplots(figsize=(6.8, 4.2))
     named: list[tuple[float, float, str]] = []
     for row in table.rows:
-        pairs = {
-            kind: [cell for column, cell in zip(table.columns, row.cells, strict=True) if column.endswith(kind)]
+        basic, hallucinated = (
+            [row.number(index) for index, column in enumerate(table.columns) if column.endswith(kind)]
             for kind in ("Basic", "Halluc.")
-        }
-        paper = [mean_of([cell.paper for cell in cells]) for cells in pairs.values()]
-        ours = [mean_of([cell.ours for cell in cells]) for cells in pairs.values()]
-        if None not in paper:
-            axes.plot(*paper, "o", fillstyle="none", color=GREY)
-            named.append((paper[0], paper[1], row.labels[0]))
-        if None not in ours:
-            axes.plot(*ours, "s", label=f"{row.labels[0]}, ours ({profile})", clip_on=False, zorder=3)
+        )
+        x, y = (mean_of([cell.paper for cell in cells]) for cells in (basic, hallucinated))
+        if x is not None and y is not None:
+            axes.plot(x, y, "o", fillstyle="none", color=GREY)
+            named.append((x, y, row.labels[0]))
+        x, y = (mean_of([cell.ours for cell in cells]) for cells in (basic, hallucinated))
+        if x is not None and y is not None:
+            axes.plot(x, y, "s", label=f"{row.labels[0]}, ours ({profile})", clip_on=False, zorder=3)
     for x, y, height, name in spread_labels(named, 3.6):
         axes.annotate(
             name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from matplotlib import pyplot
 from matplotlib.figure import Figure
@@ -13,7 +14,7 @@ from dynfocus.reporting.figures import BLUE, GREEN, GREY, ORANGE, shorten, use_s
 from dynfocus.reporting.numbers import signed
 from dynfocus.reporting.verdicts import Verdict
 
-LOOKS = {
+LOOKS: dict[str, tuple[str, str, Literal["full", "none"]]] = {
     Verdict.REPLICATES.value: (GREEN, "o", "full"),
     Verdict.CONTRADICTED.value: (ORANGE, "X", "full"),
     Verdict.EQUIVALENT.value: (BLUE, "s", "full"),
@@ -64,6 +65,7 @@ def draw(axes: pyplot.Axes, place: int, outcome: Outcome) -> None:
             if abs(end / outcome.margin) > WIDEST and width < 1:
                 side = WIDEST if end > 0 else -WIDEST
                 axes.plot(side, place, arrow, color=colour, markersize=3, clip_on=False)
+    assert outcome.difference is not None, "shown are claims with a difference"
     middle = outcome.difference / outcome.margin
     if abs(middle) <= WIDEST:
         axes.plot(middle, place, marker, color=colour, fillstyle=fill, markersize=4.5, zorder=3)

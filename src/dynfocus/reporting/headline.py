@@ -83,9 +83,10 @@ def headline(config: Config, root: Path) -> str:
         grid.add_column(column.replace(" ", "\n", 1), justify="right", no_wrap=True)
     for row in table.rows:
         grid.add_row(row.labels[0], *(plain_cell(cell) for cell in row.cells if isinstance(cell, Comparison)))
-    console = Console(file=io.StringIO(), width=TERMINAL_WIDTH, color_system=None, markup=False)
+    out = io.StringIO()
+    console = Console(file=out, width=TERMINAL_WIDTH, color_system=None, markup=False)
     console.print(grid if table.rows else "No scores yet.")
-    return console.file.getvalue().rstrip() + "\n"
+    return out.getvalue().rstrip() + "\n"
 
 
 def plain_cell(cell: Comparison) -> str:

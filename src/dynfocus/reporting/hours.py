@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -52,7 +53,7 @@ def hours_table(session: Session) -> Table:
     rows.append(
         Row(
             labels=["with / without"],
-            cells=[ratio_cell(*pair) for pair in zip(rows[1].cells, rows[0].cells, strict=True)],
+            cells=[ratio_cell(rows[1].number(index), rows[0].number(index)) for index in range(len(columns))],
         )
     )
     hardware = session.config.hardware
@@ -66,10 +67,11 @@ def hours_table(session: Session) -> Table:
     return Table(id="table_2", title="Training hours", heads=["Model"], columns=columns, rows=rows, notes=notes)
 
 
-def ratio_cell(with_modules: Comparison | str, without: Comparison | str) -> Comparison:
+def ratio_cell(with_modules: Comparison, without: Comparison) -> Comparison:
     """Hours with DPE+CCE over hours without, the paper's and ours."""
+    assert with_modules.paper is not None and without.paper is not None, "the register has both rows"
     paper = with_modules.paper / without.paper
-    fields = {"paper": paper, "paper_text": f"{paper:.2f}", "unit": "ratio", "decimals": 2}
+    fields: dict[str, Any] = {"paper": paper, "paper_text": f"{paper:.2f}", "unit": "ratio", "decimals": 2}
     if with_modules.ours is None or not without.ours:
         return Comparison(**fields, gap="missing: needs both rows")
     return Comparison(**fields, ours=with_modules.ours / without.ours, verdict=Verdict.OTHER_SCALE.value)

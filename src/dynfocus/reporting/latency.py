@@ -59,7 +59,7 @@ def order_notes(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
     """A line for every column in which the methods come in another order, fastest first, than in the paper."""
     notes = []
     for index, column in enumerate(columns):
-        cells = {row.labels[0].partition(" (")[0]: row.cells[index] for row in rows}
+        cells = {row.labels[0].partition(" (")[0]: row.number(index) for row in rows}
         if any(cell.ours is None or cell.paper is None for cell in cells.values()):
             continue
         ours, paper = (sorted(cells, key=lambda name: getattr(cells[name], side)) for side in ("ours", "paper"))

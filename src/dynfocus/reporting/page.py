@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -33,15 +33,20 @@ def style() -> Markup:
     return Markup((files(__package__) / "templates" / "style.css").read_text(encoding="utf-8"))
 
 
+def macro(name: str) -> Callable[..., str]:
+    """A macro of `macros.html.j2`."""
+    return cast(Callable[..., str], getattr(environment().get_template("macros.html.j2").module, name))
+
+
 def table_html(table: Table, link: Callable[[str], str], made: str = "") -> Markup:
     """A table; `link` turns the score file behind a cell into an address, `made` is that of all other numbers."""
-    return Markup(environment().get_template("macros.html.j2").module.table_html(table, link, made))
+    return Markup(macro("table_html")(table, link, made))
 
 
 def figures_html(item: SavedItem, results: Path, made: str = "") -> Markup:
     """The figures of an item, embedded, and its notes; `made` is the address of the record of how they were made."""
     figures = [(figure, embedded_image(results / "figures" / f"{figure.stem}.svg")) for figure in item.figures]
-    return Markup(environment().get_template("macros.html.j2").module.figures_html(figures, item.notes, made))
+    return Markup(macro("figures_html")(figures, item.notes, made))
 
 
 def page(template: str, **values: object) -> str:

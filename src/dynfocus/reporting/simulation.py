@@ -59,7 +59,8 @@ class Study:
         """The measured effects of one family of claims."""
         films = np.repeat(np.arange(self.films), self.per_film)
         hard = np.clip(generator.normal(55, 8, self.films)[films] + generator.uniform(-20, 20, len(films)), 20, 80)
-        effects, control = [], np.empty(0)
+        effects: list[Effect] = []
+        control: Values = np.empty(0)
         for claim in range(self.claims):
             if claim % self.shared == 0:
                 control = self.answers(generator, hard, 0.0)

@@ -71,6 +71,12 @@ class Row(BaseModel):
     labels: list[str]
     cells: list[Comparison | str]
 
+    def number(self, index: int) -> Comparison:
+        """The cell of a column of numbers."""
+        cell = self.cells[index]
+        assert isinstance(cell, Comparison), "the column holds numbers"
+        return cell
+
 
 class Table(BaseModel):
     """A table: `heads` name the label columns, `columns` the others."""

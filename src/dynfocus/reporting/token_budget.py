@@ -86,7 +86,7 @@ def video_figure(session: Session, item: str) -> Figure:
     """Visual tokens over the number of frames, one line a run, logarithmic."""
     from dynfocus.reporting.figures import curves
 
-    series = {}
+    series: dict[str, dict[float, tuple[float, float, float]]] = {}
     for run in session.experiments.items[item].runs:
         network = session.jobs.run(run).network
         points = {frames: num_visual_tokens(network, frames) for frames in range(1, 1001, 9)}

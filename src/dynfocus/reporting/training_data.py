@@ -25,7 +25,9 @@ def data_table(session: Session, table: str, title: str) -> Table:
     shown = session.experiments.items["training_data"].datasets
     names = [name for name in [*STAGE_SETS[table], *further] if name in shown]
     found = session.measurement("training_data")
-    rows, notes, total = [], [], 0
+    rows: list[tuple[tuple[str], tuple[str, ...]]] = []
+    notes: list[str] = []
+    total = 0
     for name in names:
         counted = found.get("sets", {}).get(name)
         if counted is None:
@@ -53,7 +55,9 @@ def source_rows(
         ((modality, title, task), samples), *_ = by_source.items()
         return [((title,), (modality, task, f"{samples:,}", *counts))]
     entry = training_set(name)
-    rows = [((entry.title,), (entry.modality, entry.task, f"{totals['samples']:,}", *counts))]
+    rows: list[tuple[tuple[str], tuple[str, ...]]] = [
+        ((entry.title,), (entry.modality, entry.task, f"{totals['samples']:,}", *counts))
+    ]
     for (modality, title, task), samples in sorted(by_source.items()):
         rows.append(((f"    of these {title}",), (modality, task, f"{samples:,}", *[""] * 4)))
     return rows

@@ -22,7 +22,7 @@ class CompleteMarker(TrainerCallback):
     """Mark a checkpoint as whole once every process has saved its part and seen it reach the disk."""
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        checkpoint = Path(args.output_dir) / f"{PREFIX}{state.global_step}"
+        checkpoint = Path(str(args.output_dir)) / f"{PREFIX}{state.global_step}"
         flush(checkpoint)
         barrier()
         if is_main():

@@ -6,7 +6,7 @@ is a model like any other. They come from peft.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -21,7 +21,7 @@ def add_adapters(model: Any, rank: int, alpha: float) -> None:
     llm = model.language_model
     output = llm.get_output_embeddings()
     targets = [name for name, part in llm.named_modules() if isinstance(part, nn.Linear) and part is not output]
-    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets), llm)
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=cast(int, alpha), target_modules=targets), llm)
 
 
 def merge_adapters(model: Any) -> None:

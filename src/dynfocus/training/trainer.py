@@ -30,13 +30,15 @@ class StageTrainer(Trainer):
     """
 
     def __init__(self, *args: Any, order: EpochSampler, **kwargs: Any) -> None:
-        super().__init__(*args, compute_loss_func=mean_answer_loss, **kwargs)
+        kwargs["compute_loss_func"] = mean_answer_loss
+        super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = False
         self.order = order
         self._step_tokens = 0
         self._step_start: float | None = None
-        connector = [name for part in ("projectors", "dpe_cce") for name in self.model.parts()[part]]
-        parameters = dict(self.model.named_parameters())
+        network: Any = self.model
+        connector = [name for part in ("projectors", "dpe_cce") for name in network.parts()[part]]
+        parameters = dict(network.named_parameters())
         self._connector = [parameters[name] for name in connector if parameters[name].requires_grad]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:

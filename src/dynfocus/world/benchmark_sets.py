@@ -185,7 +185,8 @@ def video_mme(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Fi
     """Video-MME: `test.jsonl`, six choices a video, `data/`."""
     tasks = {kind: task for task, kinds in VIDEO_MME_TASKS.items() for kind in kinds}
     mix = {kind: share for kinds in VIDEO_MME_TASKS.values() for kind, share in kinds.items()}
-    media, rows = {}, []
+    media: dict[Path, Film] = {}
+    rows: list[dict[str, Any]] = []
     for number, (film, asked) in enumerate(zip(films, ask_mixed(films, 6, mix), strict=True), start=1):
         video = f"mini{film.seed}"
         for index, (qa, options, letter) in enumerate(with_options(asked, len(rows), rng), start=1):
@@ -220,7 +221,8 @@ def lvbench(films: list[Film], out: Path, rng: random.Random) -> dict[Path, Film
     """
     media, rows, asked = {}, [], 0
     for number, film in enumerate(films):
-        key, questions = f"lv{film.seed}", []
+        key = f"lv{film.seed}"
+        questions: list[dict[str, Any]] = []
         for label, kinds in LVBENCH_TYPES.items():
             for qa, options, letter in with_options(ask(film, kinds)[:1], number + len(questions), rng):
                 questions.append(

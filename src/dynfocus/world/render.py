@@ -46,7 +46,7 @@ PLATE |= {"blinks": (40, 40, 40)}
 """Colour of the plate that an actor is painted on, idle (None) and while it acts."""
 STRIPES = {"jumps": 1, "rolls": 0}
 """Axis across the speed lines of an action."""
-X264 = {"preset": "veryfast", "crf": "20", "x264-params": "cpu-independent=1"}
+X264: dict[str, object] = {"preset": "veryfast", "crf": "20", "x264-params": "cpu-independent=1"}
 BARS = 8
 """Bars of a card."""
 ROUGH = 16
@@ -227,7 +227,7 @@ def write_mp4(path: Path, frames: Iterator[np.ndarray], rate: int) -> None:
     """Encode frames (H, W, 3) uint8 as H.264 in an mp4 file; the same bytes in any process on any processor."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        stream = None
+        stream: av.VideoStream | None = None
         for array in frames:
             if stream is None:
                 stream = container.add_stream("libx264", rate=rate)
@@ -236,4 +236,5 @@ def write_mp4(path: Path, frames: Iterator[np.ndarray], rate: int) -> None:
                 stream.codec_context.thread_count = 1
                 stream.options = X264
             container.mux(stream.encode(av.VideoFrame.from_ndarray(to_yuv(array), format="yuv444p")))
+        assert stream is not None, "a film has frames"
         container.mux(stream.encode())

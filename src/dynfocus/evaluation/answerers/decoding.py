@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from dynfocus.errors import UserError
 from dynfocus.evaluation.answerers.base import Reply, Request
@@ -22,7 +22,7 @@ ordinary size."""
 
 
 def generate_replies(
-    model: PreTrainedModel,
+    model: Any,
     tokenizer: PreTrainedTokenizerBase,
     batch: Any,
     evaluation: Evaluation,
@@ -54,7 +54,7 @@ def generation_config(
 
     `media_tokens` stand for frames in a prompt and are never written.
     """
-    sampling = {"do_sample": evaluation.temperature > 0}
+    sampling: dict[str, bool | float] = {"do_sample": evaluation.temperature > 0}
     if evaluation.temperature > 0:
         sampling["temperature"] = evaluation.temperature
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ class ForeignAnswerer:
         torch.set_num_threads(config.hardware.threads)
         self._form = FORMS[kind]
         self._device = device_of(config)
-        model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype_of(config))
+        model: Any = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype_of(config))
         self._model = model.to(self._device).eval()
         self._processor = AutoProcessor.from_pretrained(checkpoint)
         self._processor.tokenizer.padding_side = "left"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generate
 from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Question
 from dynfocus.features.store import FeatureStore
-from dynfocus.network import DynFocusConfig, DynFocusProcessor
+from dynfocus.network import DynFocusConfig, DynFocusForConditionalGeneration, DynFocusProcessor
 from dynfocus.prompts import encoder_prompt, evaluation_prompt
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ class OwnModel:
 
     def __init__(self, checkpoint: Path, device: torch.device, dtype: torch.dtype, network: Network | None = None):
         settings = answering_config(checkpoint, network)
-        self._model = AutoModelForCausalLM.from_pretrained(checkpoint, config=settings, dtype=dtype).to(device).eval()
+        model: Any = AutoModelForCausalLM.from_pretrained(checkpoint, config=settings, dtype=dtype)
+        self._model: DynFocusForConditionalGeneration = model.to(device).eval()
         self._model.remember()
         self._processor = DynFocusProcessor.from_pretrained(checkpoint)
         self._processor.config = self._model.config
@@ -95,7 +96,7 @@ class OwnAnswerer:
             [request.question.text for request in requests],
             [request.question.encoder_prompt for request in requests],
             list(videos.values()),
-            [place.get(request.question.video) for request in requests],
+            [place.get(request.question.video or "") for request in requests],
             self._evaluation,
             [f"{requests[0].question.benchmark}/{video}" for video in videos],
         )

@@ -82,7 +82,10 @@ class MultipleChoice(Benchmark):
     """
 
     headline = "accuracy"
-    metrics = (Metric("accuracy", "accuracy"), Metric("accuracy_official", "accuracy_official"))
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("accuracy", "accuracy"),
+        Metric("accuracy_official", "accuracy_official"),
+    )
 
     def official_values(self, reply: str, gold: str) -> dict[str, float | None]:
         """Values of the official rules on one reply, by metric."""

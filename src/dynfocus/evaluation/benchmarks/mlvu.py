@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 from dynfocus.datasets.rows import Row, read_rows
 from dynfocus.errors import UserError
@@ -59,7 +60,7 @@ class Mlvu(MultipleChoice):
     headline = "m_avg"
     video_folders = tuple(f"video/{stem}" for stem in (*CHOICE_FILES, *GENERATION_FILES))
     averaged_over = "task"
-    metrics = (
+    metrics: ClassVar[tuple[Metric, ...]] = (
         *_CHOICE_METRICS,
         Metric("g_avg", "score", scale=1.0, low=2.0, high=10.0, macro="task"),
         Metric("g_avg_official", "score_official", scale=1.0, low=0.0, high=10.0, macro="task"),

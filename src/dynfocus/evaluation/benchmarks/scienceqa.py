@@ -55,7 +55,7 @@ class ScienceQaTest(MultipleChoice):
 
 def _groups(problem: Row) -> dict[str, tuple[str, ...]]:
     """Subject and grades 1-6 or 7-12, where the row has them."""
-    groups = {"subject": (problem.text("subject"),)} if problem.get("subject") else {}
+    groups: dict[str, tuple[str, ...]] = {"subject": (problem.text("subject"),)} if problem.get("subject") else {}
     grade = str(problem.get("grade", "")).removeprefix("grade")
     if grade.isdecimal():
         groups["grade"] = ("1-6" if int(grade) <= LAST_LOWER_GRADE else "7-12",)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from dynfocus.datasets.rows import Row, read_rows
 from dynfocus.errors import UserError
@@ -42,7 +43,7 @@ class ShortAnswer(Benchmark):
         Metric("accuracy_official", "accuracy_official"),
         Metric("score_official", "score_official", scale=1.0, high=5.0),
     )
-    video_folders = ("videos", "video")
+    video_folders: ClassVar[tuple[str, ...]] = ("videos", "video")
     video_suffix = ".mp4"
 
     def load(self, folder: Path) -> list[Question]:
@@ -52,7 +53,8 @@ class ShortAnswer(Benchmark):
         else:
             file = first_file(folder, ("test_q.json", f"{self.name}.json", *ONE_FILE))
             pairs = [(row, row) for row in read_rows(file)]
-        names, seen = self.names_of(folder), Counter()
+        names = self.names_of(folder)
+        seen: Counter[str] = Counter()
         questions = []
         for row, answer in pairs:
             video = row.text(*VIDEO)

@@ -69,7 +69,8 @@ class VideoHallucer(Benchmark):
         pairs: dict[str, dict[str, Question]] = {}
         for question in questions:
             pairs.setdefault(self.unit_of(question), {})[question.groups["half"][0]] = question
-        return [self._sample(pair, *(halves[half] for half in HALVES), answers) for pair, halves in pairs.items()]
+        basic, hallucination = HALVES
+        return [self._sample(pair, halves[basic], halves[hallucination], answers) for pair, halves in pairs.items()]
 
     def _sample(self, pair: str, basic: Question, hallucination: Question, answers: Answers) -> Sample:
         ids = (basic.question_id, hallucination.question_id)

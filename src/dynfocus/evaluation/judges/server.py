@@ -14,7 +14,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import openai
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WITHOUT_KEY = {"headers": {"Authorization": openai.omit}}
+WITHOUT_KEY: Any = {"headers": {"Authorization": openai.omit}}
 LIMIT_SLACK = 8
 """Tokens over the limit that are no sign of a server that ignores it: some count the closing ones."""
 PROBE_RETRIES = 2

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dynfocus.errors import UserError
 from dynfocus.evaluation.judges.prompts import Message, messages
@@ -38,7 +38,7 @@ Template = tuple[tuple[str, bool], ...]
 
 def messages_of(criterion: str, fields: Mapping[str, Any], judge: Judge) -> list[Message]:
     """System and user message of one call, in the words that the configuration chooses."""
-    text = judge.texts.get(criterion.removesuffix("_released"))
+    text = judge.texts.get(cast(Any, criterion.removesuffix("_released")))
     if text is None:
         return messages(criterion, fields)
     return [
