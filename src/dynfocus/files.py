@@ -212,7 +212,7 @@ def write_text(file: Path, text: str) -> None:
     _flush_folder(file.parent)
 
 
-def write_json(file: Path, value: Any, indent: int = 1, sort_keys: bool = False) -> None:
+def write_json(file: Path, value: Any, indent: int | None = 1, sort_keys: bool = False) -> None:
     """Write a value as JSON, as `write_text` does; a number that is not finite is an error, as no reader takes it."""
     text = json.dumps(value, indent=indent, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False)
     write_text(file, text + "\n")

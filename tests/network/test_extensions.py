@@ -15,18 +15,7 @@ from dynfocus.errors import UserError
 from dynfocus.network import DynFocusForConditionalGeneration
 from dynfocus.network.clustering import Clusters, identity_clusters
 
-DOCUMENT = Path(__file__).parents[2] / "docs/new_variant.md"
-BY_TIME = """
-import torch
-from dynfocus.network.clustering import Clusters
-
-def by_time(x, clusters, neighbours, mask, choices):
-    items = x.shape[1]
-    labels = ((torch.arange(items) * clusters) // items).expand(x.shape[:2])
-    first = [(labels[0] == k).long().argmax() for k in range(clusters)]
-    centres = torch.stack(first).expand(x.shape[0], -1)
-    return Clusters(labels, centres, torch.ones_like(centres, dtype=torch.bool), torch.zeros(x.shape[:2]))
-"""
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def by_time(x, clusters, neighbours, mask, choices) -> Clusters:
@@ -35,11 +24,11 @@ def by_time(x, clusters, neighbours, mask, choices) -> Clusters:
 
 @pytest.fixture
 def rules(tmp_path, monkeypatch):
-    """The worked example of the documentation, where one runs."""
+    """The worked examples of the documentation, where one runs."""
     monkeypatch.chdir(tmp_path)
-    example = re.search(r"```python file=my_rules\.py\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    (tmp_path / "my_rules.py").write_text(example.group(1))
-    (tmp_path / "my_clusters.py").write_text(BY_TIME)
+    for page, name in (("new_variant.md", "my_rules.py"), ("new_package.md", "parts.py")):
+        example = re.search(rf"```python file=\S*{name}\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+        (tmp_path / name).write_text(example.group(1))
     return tmp_path
 
 
@@ -66,7 +55,7 @@ def test_a_model_with_a_rule_from_a_file_trains_is_saved_and_loaded(rules, tmp_p
 
 
 def test_a_clustering_from_a_file(rules):
-    model = toy_model(clustering="my_clusters.py:by_time")
+    model = toy_model(clustering="parts.py:by_time")
     story = model.explain(torch.randn(12, 64, 48), torch.ones(4, dtype=torch.long))
     assert story.prototype_of_frame.tolist() == [frame // 2 for frame in range(12)]
 

@@ -16,7 +16,7 @@ from typing import Any
 from dynfocus import __version__
 from dynfocus.artefacts.cache import decide
 from dynfocus.errors import UserError
-from dynfocus.files import hash_of
+from dynfocus.files import hash_of, write_json
 from dynfocus.machine.processor import machine
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import content_hash, git_commit, verify, versions
@@ -39,7 +39,7 @@ def attest(jobs: Jobs, by: str = "", folder: Path = RECORDS) -> Path:
     add_evidence(jobs)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{record['date'][:10]}-{record['profile']}-{hash_of(record)[:6]}.json"
-    file.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(file, record)
     return file
 
 

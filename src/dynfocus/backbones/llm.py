@@ -24,6 +24,7 @@ from dynfocus.backbones.weights import split_revision
 from dynfocus.config.schema import Config, LlmBackbone
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
+from dynfocus.files import write_json
 from dynfocus.network.processing import add_image_token
 from dynfocus.prompts import IGNORE, tokenize
 from dynfocus.world.films import ACTIONS, CARD, COLORS, NUMBERS, PLACES, SHAPES, SIDES, TURNS, make_film
@@ -114,7 +115,7 @@ def train(settings: LlmBackbone, out: Path, seed: int) -> None:
     tokenizer.save_pretrained(out)
     unread = film_seeds("reading", seed, LESSONS + EXAMS)[LESSONS:]
     marks = told_the_truth(model, reader, [reading_lesson(number) for number in unread])
-    (out / TRUTH_FILE).write_text(json.dumps(marks, indent=2) + "\n", encoding="utf-8")
+    write_json(out / TRUTH_FILE, marks, indent=2)
 
 
 @torch.no_grad()

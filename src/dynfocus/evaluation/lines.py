@@ -11,23 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus.errors import UserError
-from dynfocus.files import write_text
+from dynfocus.files import parse_json, read_jsonl, write_text
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:
     """All rows of a finished file."""
-    if not file.is_file():
-        raise UserError(f"{file}: file not found; run the step that makes it")
-    rows = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
-        if line:
-            try:
-                rows.append(json.loads(line))
-            except ValueError as error:
-                raise UserError(
-                    f"{file}, line {number}: not valid JSON; delete the file and run the step again"
-                ) from error
-    return rows
+    repair = "delete it and run the step that makes it"
+    return [row for _, row in read_jsonl(file, repair, may_be_empty=True)]
 
 
 def write_lines(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -41,10 +31,7 @@ def complete_rows(file: Path, content: bytes) -> tuple[list[dict[str, Any]], int
     for number, line in enumerate(io.BytesIO(content), 1):
         if not line.endswith(b"\n"):
             break
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            raise UserError(f"{file}, line {number}: not valid JSON; mend or delete that line") from error
+        rows.append(parse_json(line.decode("utf-8", "replace"), file, "mend or delete that line", number))
         complete += len(line)
     return rows, complete
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -16,7 +15,7 @@ from dynfocus.evaluation.parsing import LETTERS
 from dynfocus.evaluation.questions import Answer, Metric, Question, Sample, Verdict
 from dynfocus.evaluation.records import read_answers, read_verdicts, require_complete
 from dynfocus.evaluation.statistics import Comparison, Estimate, bounds, compare, estimate
-from dynfocus.files import hash_of, write_text
+from dynfocus.files import hash_of, write_json
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Config
@@ -64,7 +63,7 @@ def score_run(
         records.append(record)
         lines.extend(sample_row(name, sample, replies) for sample in samples)
     write_lines(samples_file(out), lines)
-    write_text(out, json.dumps(records, ensure_ascii=False, indent=1) + "\n")
+    write_json(out, records)
 
 
 def digest_of(questions: Sequence[Question]) -> str:

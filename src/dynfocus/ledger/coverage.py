@@ -7,7 +7,6 @@ report names each failure, so that a set can be completed; nothing is skipped wi
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from dynfocus.datasets.registry import load_records
 from dynfocus.errors import MediumError, UserError
 from dynfocus.features.decode import check_video
 from dynfocus.features.media import find, open_image
-from dynfocus.ledger.pins import write_json
+from dynfocus.files import read_json, write_json
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Evaluation
@@ -157,7 +156,7 @@ def searched_text(folders: Sequence[str]) -> str:
 
 def require(file: Path, least: float) -> None:
     """Raise UserError where the report in `file` says that less than `least` of the media can be read."""
-    values = json.loads(file.read_text(encoding="utf-8"))
+    values = read_json(file, dict, "verify the data again")
     if values["media"] and values["readable_media"] / values["media"] < least:
         failures = ", ".join(f"{count} {kind}" for kind, count in values["failures"].items())
         raise UserError(

@@ -6,14 +6,13 @@ plain values. What cannot be measured stands there with its reason, so that the 
 
 from __future__ import annotations
 
-import json
 import platform
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 from dynfocus.errors import UserError
-from dynfocus.files import write_text
+from dynfocus.files import write_json
 from dynfocus.steps.jobs import Jobs
 
 
@@ -32,7 +31,7 @@ def measure(jobs: Jobs, item: str, out: Path) -> None:
         "device": device_name(jobs.config.hardware.device),
         **import_module(name).measure(jobs, item),
     }
-    write_text(out, json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n")
+    write_json(out, values, indent=None)
 
 
 def device_name(device: str) -> str:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dynfocus.errors import UserError
+from dynfocus.files import write_json
 
 MEAN = torch.tensor(open_clip.OPENAI_DATASET_MEAN).view(3, 1, 1)
 STD = torch.tensor(open_clip.OPENAI_DATASET_STD).view(3, 1, 1)
@@ -99,7 +100,7 @@ def visual_only(settings: dict, weights: dict[str, torch.Tensor]) -> VisualOnly:
 def save(model: torch.nn.Module, settings: dict, folder: Path) -> None:
     """Write configuration and weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / CONFIG_FILE, settings, indent=2)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS_FILE)
 
 

@@ -25,6 +25,7 @@ from pydantic import BaseModel
 from dynfocus.evaluation.crossed import Effect, Values, detectable, effect_of, moderated, pseudo_values, seeds_needed
 from dynfocus.evaluation.evidence import STORED, Evidence, Key, Questions, Series, read_evidence
 from dynfocus.evaluation.optimum import Best, Sweep, best_setting, optimum_shift
+from dynfocus.files import write_text
 from dynfocus.paper.register import OWN_CHECK, Claim, load_claims, margin_of
 from dynfocus.reporting.evidence import collect, metric_of, write_evidence
 from dynfocus.reporting.reasons import Facts, reason_of
@@ -313,8 +314,7 @@ def store_claims(jobs: Jobs, out: Path, stored: Path = STORED) -> Record:
         notes=list(evidence.notes),
         claims=judge_claims(evidence),
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_text(out, record.model_dump_json(indent=1) + "\n")
     write_evidence(jobs, evidence, out.with_suffix(""))
     return record
 

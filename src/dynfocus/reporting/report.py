@@ -7,7 +7,6 @@ not there shows as a gap.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from markupsafe import Markup
 from dynfocus import __version__
 from dynfocus.config.schema import Config
 from dynfocus.evaluation.evidence import STORED, Evidence
+from dynfocus.files import write_json, write_text
 from dynfocus.paper import lint
 from dynfocus.paper.register import OWN_CHECK, load_cells, load_deviations
 from dynfocus.reporting.claims import Outcome, count_verdicts, evidence_of, judge_claims
@@ -77,9 +77,8 @@ def render(config: Config, root: Path, out: Path) -> None:
         costs=table_html(costs_table(read_costs(root)), record_link),
         records=lineage([*score_files(root), *(path for path in made if path.exists())], root),
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_metrics(results, out.with_name("metrics.json"))
-    out.write_text(html, encoding="utf-8")
+    write_text(out, html)
 
 
 def write_metrics(results: Results, out: Path) -> None:
@@ -90,7 +89,7 @@ def write_metrics(results: Results, out: Path) -> None:
         found = {metric: results.get(run, name, metric) for metric in metrics}
         numbers = {metric: round(one.value, 4) for metric, one in found.items() if isinstance(one, Measured)}
         values.setdefault(run, {})[name] = numbers
-    out.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    write_json(out, values)
 
 
 def record_link(record: str) -> str:

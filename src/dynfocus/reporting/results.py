@@ -8,7 +8,6 @@ shrink with them) and the training (Student's t over the seeds).
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from pathlib import Path
 from scipy import stats
 
 from dynfocus.errors import UserError
+from dynfocus.files import read_json
 
 
 @dataclass(frozen=True)
@@ -188,12 +188,7 @@ def interval_half(entry: Mapping) -> float:
 
 def read_records(path: Path) -> list[dict]:
     """The score records of a file; UserError names a file that cannot be read."""
-    try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: not a score file ({error}); delete it and score the run again") from error
-    if not isinstance(records, list) or not all(
-        isinstance(record, dict) and "benchmark" in record for record in records
-    ):
+    records = read_json(path, list, "delete it and score the run again")
+    if not all(isinstance(record, dict) and "benchmark" in record for record in records):
         raise UserError(f"{path}: not a list of score records; delete it and score the run again")
     return records

@@ -23,7 +23,7 @@ from dynfocus.config.experiments import Experiments
 from dynfocus.config.schema import Config
 from dynfocus.datasets.registry import training_set
 from dynfocus.errors import UserError
-from dynfocus.files import read_json
+from dynfocus.files import read_json, write_text
 from dynfocus.machine.startup import prepare_process
 from dynfocus.reporting import tables
 from dynfocus.reporting.export import write_tables
@@ -147,7 +147,7 @@ class Session:
             item=item, title=title, profile=self.config.profile, tables=tables, figures=saved, notes=list(notes)
         )
         path = self.layout.results / "tables" / f"{item}.json"
-        path.write_text(record.model_dump_json(indent=1), encoding="utf-8")
+        write_text(path, record.model_dump_json(indent=1))
         return Shown(record, self.layout.results)
 
 
