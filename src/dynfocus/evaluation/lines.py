@@ -31,7 +31,11 @@ def complete_rows(file: Path, content: bytes) -> tuple[list[dict[str, Any]], int
     for number, line in enumerate(io.BytesIO(content), 1):
         if not line.endswith(b"\n"):
             break
-        rows.append(parse_json(line.decode("utf-8", "replace"), file, "mend or delete that line", number))
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{file}, line {number}: not UTF-8 text; mend or delete that line") from error
+        rows.append(parse_json(text, file, "mend or delete that line", number))
         complete += len(line)
     return rows, complete
 

@@ -153,18 +153,19 @@ class DynFocusEncoder(TextGuidedEncoder):
     def encode(self, videos: Videos, prompts: Prompts, known: Sequence[Prototypes] | None = None) -> Encoding:
         """Tokens of all prompts with the prototypes, scores and choices behind them."""
         device = videos.frames.device
-        rows = Rows.of(videos.lengths, prompts.video, device)
-        objects, events = self.prototypes(videos) if known is None else joined(known, device)
-        gate = None if self.gate is None else self.gate(objects)
+        rows = Rows.of(videos.lengths, prompts.video, device)  # R pairs of a frame and a question, of F frames in all
+        objects, events = self.prototypes(videos) if known is None else joined(known, device)  # (F, I, d); (V, L, P, d)
+        gate = None if self.gate is None else self.gate(objects)  # (F, I)
         selection = fine = None
-        cone_frames = videos.starts[:0]
+        cone_frames = videos.starts[:0]  # no cone yet
         if self.selection is not None and events is not None:
             selection = self.selection(events, videos.lengths)
-            fine, cone_frames = self.cones(videos, events, selection, objects, gate)
-        queries = self.text_encoder(videos.frames, prompts, rows)
-        attention = self.context_attention(queries, objects.tokens, gate, rows)
-        context = read_objects(attention, objects.tokens, gate, rows)
-        coarse = self.coarse_projector(torch.cat([context, content_tokens(objects.tokens, gate)]))
+            fine, cone_frames = self.cones(videos, events, selection, objects, gate)  # (C, P + I, D), (C,)
+        queries = self.text_encoder(videos.frames, prompts, rows)  # (R, 32, h)
+        attention = self.context_attention(queries, objects.tokens, gate, rows)  # A (F, per_frame, I)
+        context = read_objects(attention, objects.tokens, gate, rows)  # Avg(E) (R, d)
+        # One call for both: a content token is the same for every question on its frame, so it is projected once.
+        coarse = self.coarse_projector(torch.cat([context, content_tokens(objects.tokens, gate)]))  # (R + F, D)
         context, content = coarse.split([len(rows), rows.frames])
         tokens = cooperative_sequence(
             context,
@@ -210,19 +211,19 @@ class DynFocusEncoder(TextGuidedEncoder):
 
         h = P_σ m carries the gradient to the scores; the object prototypes are gathered with the detached P_σ.
         """
-        source = videos.starts[:, None] + events.frames
+        source = videos.starts[:, None] + events.frames  # (V, L): the packed frame of each prototype
         video, slot = cone_slots(selection.counts, videos.frames.device)
-        cone_frames = source[video, selection.chosen[video, slot]]
+        cone_frames = source[video, selection.chosen[video, slot]]  # (C,)
         if self.fine_projector is None:
             return None, cone_frames
         if self.config.cone_tokens == "patches":
             joined = mix(selection.indicator, videos.frames[source].to(self.dtype))[video, slot]
             return self.fine_projector(joined), cone_frames
-        h = mix(selection.indicator, events.prototypes.to(self.dtype))[video, slot]
-        grains = objects.tokens[source]
+        h = mix(selection.indicator, events.prototypes.to(self.dtype))[video, slot]  # (C, P, d)
+        grains = objects.tokens[source]  # (V, L, I, d)
         if gate is not None:
             grains = grains * gate[source][..., None]
-        grains = mix(selection.indicator.detach(), grains)[video, slot]
+        grains = mix(selection.indicator.detach(), grains)[video, slot]  # (C, I, d)
         joined = torch.cat([h, grains], dim=1) if self.fusion is None else self.fusion(h, grains)
         return self.fine_projector(joined), cone_frames
 
