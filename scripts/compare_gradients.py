@@ -5,7 +5,7 @@
 Batches of instruction tuning go through a checkpoint, and at every film that the selection chooses from the gradient of
 the loss with respect to the indicator, ∂loss/∂P_σ, is kept. With it held fixed three estimators of ∂loss/∂scores are
 drawn many times: the mean over n draws of g · Z / σ (before), the same with the mean over the other draws subtracted
-(ours, the network's own backward pass), and the diagonal of the released code. The truth is ours over 400,000 draws,
+(ours, the network's own backward pass), and the diagonal of the released code. The truth is ours over 200,000 draws,
 and is checked by central differences of the expectation with common draws.
 
 Cosines are those of one estimate with the truth, over all scores of a film; the variance is E‖estimate − truth‖² as a
@@ -36,7 +36,7 @@ from dynfocus.training.data import Collator, EpochSampler, Samples, load_mixture
 from dynfocus.training.stage import TEMPLATES
 from dynfocus.training.trainer import answers_alone, mean_answer_loss
 
-EXACT_DRAWS, BLOCK = 400_000, 20_000
+EXACT_DRAWS, BLOCK = 200_000, 20_000
 STEP = 0.02
 """Half the distance of the two points of a central difference; σ is 0.1."""
 ESTIMATORS = ("before", "ours", "diagonal")

@@ -49,20 +49,23 @@ WORDS = 20
 
 
 class Launches(TorchDispatchMode):
-    """Counts operations with a kernel of their own (no views, no empty tensors), and copies from the host."""
+    """Counts operations with a kernel of their own (no views, no empty tensors), and copies to and from the device."""
 
     def __init__(self) -> None:
         super().__init__()
         self.operations: Counter[str] = Counter()
-        self.copies = 0
+        self.copies = self.from_device = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
         name = function._schema.name.removeprefix("aten::")
         views = any(value.alias_info and not value.alias_info.is_write for value in function._schema.returns)
         source = args[0] if args and isinstance(args[0], torch.Tensor) else None
-        if isinstance(result, torch.Tensor) and result.is_cuda and source is not None and not source.is_cuda:
+        moved = isinstance(result, torch.Tensor) and source is not None and result.device.type != source.device.type
+        if moved and result.is_cuda:
             self.copies += 1
+        elif moved:
+            self.from_device += 1
         elif not views and not name.startswith(("empty", "new_empty", "lift_fresh", "sym_")) and name != "detach":
             self.operations[name] += 1
         return result

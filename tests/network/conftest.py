@@ -1,7 +1,12 @@
-"""One seed and one thread for every test of the network."""
+"""One seed and one thread for every test of the network; makes the scripts of speed/ importable."""
+
+import sys
+from pathlib import Path
 
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "speed"))
 
 
 @pytest.fixture(autouse=True)

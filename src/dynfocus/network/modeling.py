@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from dynfocus.errors import UserError
-from dynfocus.network.batch import Prompts, Videos
+from dynfocus.network.batch import Prompts, Videos, on_the_host
 from dynfocus.network.cache import DEFAULT_BYTES, QuestionFreeCache
 from dynfocus.network.configuration import DynFocusConfig
 from dynfocus.network.distances import on_host
@@ -201,15 +201,16 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 raise UserError("pixel_values_videos: this model has no vision tower; give video_features instead")
             video_features = self.vision_tower.videos(pixel_values_videos)
         if video_mask is None:
-            video_mask = torch.ones(video_features.shape[:2], dtype=torch.bool, device=video_features.device)
+            video_mask = torch.ones(video_features.shape[:2], dtype=torch.bool)
         expected = (self.config.grid**2, self.config.vision_width)
         if tuple(video_features.shape[2:]) != expected:
             raise UserError(
                 f"video_features: patches x width is {tuple(video_features.shape[2:])}, the model expects {expected}; "
                 "check network.grid and the visual encoder"
             )
-        videos = Videos.from_padded(video_features, video_mask.bool())
-        return videos, Prompts(prompt_input_ids, prompt_attention_mask, tuple(prompt_video.tolist()))
+        mask, owners = on_the_host(video_mask.bool(), prompt_video)
+        videos = Videos.from_padded(video_features, mask)
+        return videos, Prompts(prompt_input_ids, prompt_attention_mask, tuple(owners.tolist()))
 
     def embed(self, input_ids: Tensor, **visual: Tensor | None) -> Tensor:
         """LLM embeddings (B, S, D) with the visual tokens in their slots; `visual` as in VISUAL_INPUTS."""
