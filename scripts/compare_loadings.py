@@ -72,25 +72,26 @@ def quantised(load: Callable[..., nn.Module], plain: nn.Module) -> Iterator[tupl
 
 def placed(load: Callable[..., nn.Module], plain: nn.Module, folder: str) -> Iterator[tuple[str, Callable[[], Pair]]]:
     """Types, places and sizes."""
-    parts = ("vision_tower", "connector")
-    needed = sum(weight.nbytes for part in parts for weight in getattr(plain, part).parameters())
-    largest = max(sum(weight.nbytes for weight in layer.parameters()) for layer in plain.language_model.model.layers)
-    words = plain.get_input_embeddings().weight.nbytes
+    whole, layer = bytes_of(plain), bytes_of(plain.language_model.model.layers[0])
 
     def offloaded(memory: int) -> Callable[[], Pair]:
-        # accelerate keeps room for the largest part that must be whole.
         return lambda: (load(device_map="auto", max_memory={"cpu": memory}, offload_folder=folder), plain)
 
     def larger() -> Pair:
         model = load()
-        model.resize_token_embeddings(plain.config.get_text_config().vocab_size + 24, mean_resizing=False)
+        model.resize_token_embeddings(plain.config.get_text_config().vocab_size + 24)
         return model, plain
 
     yield "bf16", lambda: (load(dtype=torch.bfloat16), plain)
     yield 'device_map="auto"', lambda: (load(device_map="auto"), plain)
-    yield 'device_map="auto", layers of the LLM on the disk', offloaded(2 * needed + words + largest)
-    yield 'device_map="auto", no memory for the connector', offloaded(needed // 4)
+    yield 'device_map="auto", layers of the LLM on the disk', offloaded(whole - 2 * layer)
+    yield 'device_map="auto", no memory for the connector', offloaded(whole // 4)
     yield "24 more words by resize_token_embeddings", larger
+
+
+def bytes_of(module: nn.Module) -> int:
+    """Bytes of the weights in memory; shared ones count once."""
+    return sum(weight.nbytes for weight in module.parameters() if not weight.is_meta)
 
 
 def versions() -> dict[str, str]:
@@ -112,13 +113,12 @@ def difference(pair: Pair, batch: Mapping[str, Tensor], processor: Any) -> dict[
     start = batch["input_ids"].shape[1]
     answers = [one.generate(**batch, max_new_tokens=NEW_TOKENS, do_sample=False)[:, start:] for one in pair]
     text, wanted = (processor.batch_decode(answer, skip_special_tokens=True)[0].strip() for answer in answers)
-    weights = {weight.data_ptr(): weight for weight in pair[0].parameters() if not weight.is_meta}
     return {
         "largest": float((made - expected).abs().max()),
         "same_best": float((made.argmax(2) == expected.argmax(2)).float().mean()),
         "answer": text,
         "same_answer": text == wanted,
-        "mib": sum(weight.nbytes for weight in weights.values()) / 2**20,
+        "mib": bytes_of(pair[0]) / 2**20,
     }
 
 

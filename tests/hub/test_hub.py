@@ -40,6 +40,7 @@ def asked(processor, film):
     return processor.apply_chat_template(talk, add_generation_prompt=True, tokenize=True, return_dict=True)
 
 
+@pytest.mark.timeout(1500)
 def test_a_film_is_answered_with_transformers_alone(exported, loaded, media, tmp_path):
     """The page's script of 15 lines in a fresh process, elsewhere; the folder's custom code imports this package."""
     assert len(SCRIPT.splitlines()) <= 15 and "dynfocus" not in SCRIPT
@@ -48,7 +49,7 @@ def test_a_film_is_answered_with_transformers_alone(exported, loaded, media, tmp
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=480,
+        timeout=1200,
     )
     assert ran.returncode == 0, ran.stderr
     model, processor = loaded

@@ -1,4 +1,4 @@
-"""One seed and one thread for every test of the network; makes the scripts of speed/ importable."""
+"""One seed and one thread for every test of the network; makes speed/ and scripts/ importable."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "speed"))
+for folder in ("speed", "scripts"):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / folder))
 
 
 @pytest.fixture(autouse=True)
