@@ -18,12 +18,7 @@ from typing import Any
 
 import torch
 import torch._dynamo
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensorMode,
-    UnsupportedOperatorException,
-)
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import InstructBlipQFormerConfig, LlamaConfig
 
@@ -33,7 +28,7 @@ from dynfocus.network import DynFocusConfig
 from dynfocus.network.batch import Prompts, Videos
 from dynfocus.network.modeling import ENCODERS
 
-WAITS = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException)
+WAITS = (DataDependentOutputException, DynamicOutputShapeException)
 """What fake tensors raise where a real device would be waited for."""
 VARIANTS: dict[str, dict[str, Any]] = {
     "dynfocus": {},
@@ -58,7 +53,7 @@ class Launches(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
-        name = function._schema.name.removeprefix("aten::")
+        library, _, name = function._schema.name.partition("::")
         views = any(value.alias_info and not value.alias_info.is_write for value in function._schema.returns)
         source = args[0] if args and isinstance(args[0], torch.Tensor) else None
         moved = isinstance(result, torch.Tensor) and source is not None and result.device.type != source.device.type
@@ -66,7 +61,12 @@ class Launches(TorchDispatchMode):
             self.copies += 1
         elif moved:
             self.from_device += 1
-        elif not views and not name.startswith(("empty", "new_empty", "lift_fresh", "sym_")) and name != "detach":
+        elif (
+            library == "aten"
+            and not views
+            and not name.startswith(("empty", "new_empty", "lift_fresh", "sym_"))
+            and name != "detach"
+        ):
             self.operations[name] += 1
         return result
 
