@@ -1,6 +1,6 @@
 """The perturbed Top-K's gradient at trained checkpoints: the plain mean, ours and the released code's beside the truth.
 
-    python scripts/compare_gradients.py checkpoints/instruction/dynfocus/seed-0 --root . --out docs/gradient
+    python scripts/compare_gradients.py checkpoints/instruction/dynfocus/seed-0 --root . --out speed/results/gradient
 
 Batches of instruction tuning go through a checkpoint, and at every film that the selection chooses from the gradient of
 the loss with respect to the indicator, ∂loss/∂P_σ, is kept. With it held fixed three estimators of ∂loss/∂scores are

@@ -61,12 +61,7 @@ class Launches(TorchDispatchMode):
             self.copies += 1
         elif moved:
             self.from_device += 1
-        elif (
-            library == "aten"
-            and not views
-            and not name.startswith(("empty", "new_empty", "lift_fresh", "sym_"))
-            and name != "detach"
-        ):
+        elif library == "aten" and not views and not name.startswith(("empty", "new_empty", "lift_fresh", "sym_")):
             self.operations[name] += 1
         return result
 
