@@ -11,6 +11,7 @@ refused stands in the result with its line.
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
 import json
 import tempfile
@@ -64,10 +65,10 @@ def quantised(load: Callable[..., nn.Module], plain: nn.Module) -> Iterator[tupl
         yield "bitsandbytes, 4 bits", bits(**four)
         yield "bitsandbytes, 4 bits, without down_proj", bits(**four, llm_int8_skip_modules=[*UNQUANTISED, "down_proj"])
     if "torchao" in versions():
-        from torchao.quantization import Int8WeightOnlyConfig
         from transformers import TorchAoConfig
 
-        yield "torchao, 8 bits", lambda: (load(quantization_config=TorchAoConfig(Int8WeightOnlyConfig())), plain)
+        eight = importlib.import_module("torchao.quantization").Int8WeightOnlyConfig()
+        yield "torchao, 8 bits", lambda: (load(quantization_config=TorchAoConfig(eight)), plain)
 
 
 def placed(load: Callable[..., nn.Module], plain: nn.Module, folder: str) -> Iterator[tuple[str, Callable[[], Pair]]]:

@@ -39,6 +39,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "flash_vstream": {"encoder": "flash_vstream"},
     "chat_univi": {"encoder": "chat_univi"},
 }
+NOT_LAUNCHED = ("empty", "new_empty", "lift_fresh", "sym_", "_unsafe_view")
+"""Beginnings of the names of operations that are no views by their schema and have no kernel either."""
 WORDS = 20
 """Tokens of the question."""
 
@@ -61,7 +63,7 @@ class Launches(TorchDispatchMode):
             self.copies += 1
         elif moved:
             self.from_device += 1
-        elif library == "aten" and not views and not name.startswith(("empty", "new_empty", "lift_fresh", "sym_")):
+        elif library == "aten" and not views and not name.startswith(NOT_LAUNCHED):
             self.operations[name] += 1
         return result
 
