@@ -4,11 +4,13 @@
     python speed/measure_kernels.py --frames 25 --repeats 3
     python speed/measure_kernels.py --frames 1000 --only T-DPC K-means
     python speed/measure_kernels.py --device cuda --out speed/results
+    python speed/measure_kernels.py --frames 100 1000 --dynfocus DIR --chat-univi DIR --flash-vstream DIR
 
-A kernel and its reference run in turn; times are medians. Shares are of what this machine reaches in a large fp32
-matmul (never TF32) and in a large copy, measured in the same run. Peak memory is what a call allocates at most beyond
-its inputs, by torch's own count. The result is written as JSON and Markdown, named after the device; with `--only` it
-is printed alone. Both sides allocate in huge pages (THP_MEM_ALLOC_ENABLE=1, unless set otherwise).
+A kernel, its reference and, from checkouts that are named, the public code run in turn; times are medians. Shares are
+of what this machine reaches in a large fp32 matmul (never TF32) and in a large copy, measured in the same run. Peak
+memory is what a call allocates at most beyond its inputs, by torch's own count. The result is written as JSON and
+Markdown, named after the device; with `--only` it is printed alone, and with checkouts only what they have is measured,
+to a file of its own. All sides allocate in huge pages (THP_MEM_ALLOC_ENABLE=1, unless set otherwise).
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from pathlib import Path
 
 import torch
 import usual_kernels
+from public_code import FILES, PublicCode
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -46,6 +49,21 @@ REFERENCE_KMEANS_BYTES = 4 << 30
 """Above this size of its (T, K, c) differences the reference K-means is not run on a CPU."""
 LONGEST_SECONDS = 10.0
 """A whole encoder with its text encoder is not run where its work takes longer at the measured matmul rate."""
+HEADINGS = {
+    "kernel": "kernel",
+    "frames": "T",
+    "ours_ms": "ours, ms",
+    "reference_ms": "reference, ms",
+    "ratio": "ratio",
+    "matmul_share": "matmul, %",
+    "memory_share": "memory, %",
+    "ours_mib": "ours, MiB",
+    "reference_mib": "reference, MiB",
+    "public_ms": "public, ms",
+    "public_ratio": "ratio",
+    "public_mib": "public, MiB",
+}
+"""Field of a `Row` -> its heading; the last three only where public code was run."""
 WARM_UPS = {"cpu": 0, "cuda": 3}
 """Calls before the timed ones, beyond the one that measures memory."""
 
@@ -63,11 +81,14 @@ class Row:
     memory_share: float
     ours_mib: float
     reference_mib: float | None
+    public_ms: float | None = None
+    public_ratio: float | None = None
+    public_mib: float | None = None
 
 
 @dataclass
 class Case:
-    """A kernel at one size: two calls to compare, and the work that the kernel cannot avoid."""
+    """A kernel at one size: the calls to compare, and the work that the kernel cannot avoid."""
 
     kernel: str
     frames: int
@@ -75,6 +96,7 @@ class Case:
     reference: Callable[[], object] | None
     flops: float
     bytes: float
+    public: Callable[[], object] | None = None
 
 
 def synchronise(device: torch.device) -> None:
@@ -83,8 +105,11 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def seconds(call: Callable[[], object], device: torch.device) -> float:
-    """Duration of one call: wall time on a CPU, between two events of the stream on CUDA."""
+Clock = Callable[[], float]
+
+
+def seconds(call: Callable[[], object], device: torch.device, clock: Clock = time.perf_counter) -> float:
+    """Duration of one call: by `clock`, wall time, on a CPU; between two events of the stream on CUDA."""
     if device.type == "cuda":
         start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         synchronise(device)
@@ -93,9 +118,9 @@ def seconds(call: Callable[[], object], device: torch.device) -> float:
         stop.record()
         synchronise(device)
         return start.elapsed_time(stop) / 1000
-    start = time.perf_counter()
+    start = clock()
     call()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
@@ -114,14 +139,14 @@ def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
     return max(accumulate(changes, initial=0))
 
 
-def ceilings(device: torch.device, repeats: int) -> tuple[float, float]:
+def ceilings(device: torch.device, repeats: int, clock: Clock) -> tuple[float, float]:
     """fp32 matmul rate in FLOP/s and copy rate in bytes/s (read + write) of the device."""
     size = 8192 if device.type == "cuda" else 2048
     a, b = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
     source = torch.randn(1 << (28 if device.type == "cuda" else 25), device=device)
     target = torch.empty_like(source)
-    matmul = min(seconds(lambda: a @ b, device) for _ in range(repeats + 2))
-    copy = min(seconds(lambda: target.copy_(source), device) for _ in range(repeats + 2))
+    matmul = min(seconds(lambda: a @ b, device, clock) for _ in range(repeats + 2))
+    copy = min(seconds(lambda: target.copy_(source), device, clock) for _ in range(repeats + 2))
     return 2 * size**3 / matmul, 2 * source.nbytes / copy
 
 
@@ -137,7 +162,7 @@ def video(frames: int, device: torch.device) -> Tensor:
     return features.to(device)
 
 
-def clustering_cases(features: Tensor, network: Network) -> list[Case]:
+def clustering_cases(features: Tensor, network: Network, public: PublicCode) -> list[Case]:
     """T-DPC, S-DPC and weighted K-means on the features (T, N, d) of one video."""
     frames = features.shape[0]
     pooled = pool_patches(features, network.grid, network.pooled_grid)
@@ -157,6 +182,7 @@ def clustering_cases(features: Tensor, network: Network) -> list[Case]:
             lambda: usual_kernels.events(flat, network.event_prototypes, network.temporal_neighbours),
             2 * frames**2 * channels,
             flat.nbytes,
+            public.events(flat, network.event_prototypes, network.temporal_neighbours),
         ),
         Case(
             "S-DPC",
@@ -165,6 +191,7 @@ def clustering_cases(features: Tensor, network: Network) -> list[Case]:
             reference_objects,
             2 * frames * PATCHES * (PATCHES + network.fine_prototypes) * WIDTH,
             features.nbytes,
+            public.objects(features),
         ),
     ]
     clusters = 80
@@ -179,12 +206,13 @@ def clustering_cases(features: Tensor, network: Network) -> list[Case]:
                 (lambda: usual_kernels.kmeans(flat, clusters, weights, 20)) if fits else None,
                 4 * frames * clusters * channels,
                 flat.nbytes,
+                public.kmeans(pooled, clusters) if fits else None,
             )
         )
     return cases
 
 
-def selection_cases(device: torch.device, network: Network) -> list[Case]:
+def selection_cases(device: torch.device, network: Network, public: PublicCode) -> list[Case]:
     """The perturbed Top-K, forward and backward, and dynamic selection, at L = 25 and 80."""
     cases = []
     for length in (25, 80):
@@ -205,11 +233,12 @@ def selection_cases(device: torch.device, network: Network) -> list[Case]:
             return torch.einsum("kl,klm->m", grad, jacobian)
 
         work = network.perturbations * length
-        cases.append(Case(f"perturbed Top-K, L = {length}", 1, ours, plain, 2 * work, 8 * work))
+        theirs = public.topk(scores, grad, network.perturbations, network.sigma)
+        cases.append(Case(f"perturbed Top-K, L = {length}", 1, ours, plain, 2 * work, 8 * work, theirs))
     return cases
 
 
-def encoding_cases(features: Tensor, network: Network) -> list[Case]:
+def encoding_cases(features: Tensor, network: Network, public: PublicCode) -> list[Case]:
     """Dynamic selection's scores and the rods: context attention and content tokens over all frames."""
     frames, device = features.shape[0], features.device
     tokens = object_prototypes_of(features[:1], network).tokens.repeat(frames, 1, 1)
@@ -244,6 +273,7 @@ def encoding_cases(features: Tensor, network: Network) -> list[Case]:
             torch.no_grad()(lambda: reference.score_events(score, prototypes[0])),
             2 * network.event_prototypes * (e * e + e * e // 2 + e * e // 8),
             prototypes.nbytes,
+            public.scores(prototypes),
         ),
     ]
 
@@ -310,40 +340,57 @@ def whole_cases(features: Tensor, matmul: float) -> list[Case]:
     return cases
 
 
-def measure(case: Case, device: torch.device, repeats: int, budget: float, matmul: float, memory: float) -> Row:
-    """One row: the kernel and its reference in turn, `repeats` times or until `budget` seconds are spent."""
-    calls = [case.ours] if case.reference is None else [case.ours, case.reference]
-    peaks = [peak_bytes(call, device) / 2**20 for call in calls]
-    for call in calls * WARM_UPS[device.type]:
+def measure(
+    case: Case, device: torch.device, repeats: int, budget: float, limits: tuple[float, float], clock: Clock
+) -> Row:
+    """One row: the kernel and what it is compared with in turn, `repeats` times or until `budget` seconds are spent.
+
+    limits: the ceilings of matmul and copy; clock: as in `seconds`.
+    """
+    calls = {"ours": case.ours, "reference": case.reference, "public": case.public}
+    calls = {side: call for side, call in calls.items() if call is not None}
+    peaks = {side: peak_bytes(call, device) / 2**20 for side, call in calls.items()}
+    for call in [*calls.values()] * WARM_UPS[device.type]:
         call()
-    times: list[list[float]] = [[] for _ in calls]
+    times: dict[str, list[float]] = {side: [] for side in calls}
     start = time.perf_counter()
-    while len(times[0]) < repeats and (not times[0] or time.perf_counter() - start < budget):
-        for call, column in zip(calls, times, strict=True):
-            column.append(seconds(call, device))
-    ours = statistics.median(times[0])
-    plain = statistics.median(times[1]) if len(calls) == 2 else None
+    while len(times["ours"]) < repeats and (not times["ours"] or time.perf_counter() - start < budget):
+        for side, call in calls.items():
+            times[side].append(seconds(call, device, clock))
+    medians = {side: statistics.median(column) for side, column in times.items()}
+    ours, (matmul, memory) = medians["ours"], limits
+
+    def milliseconds(side: str) -> float | None:
+        return 1000 * medians[side] if side in medians else None
+
+    def ratio(side: str) -> float | None:
+        return medians[side] / ours if side in medians else None
+
     return Row(
         case.kernel,
         case.frames,
         1000 * ours,
-        None if plain is None else 1000 * plain,
-        None if plain is None else plain / ours,
+        milliseconds("reference"),
+        ratio("reference"),
         100 * case.flops / ours / matmul,
         100 * case.bytes / ours / memory,
-        peaks[0],
-        peaks[1] if len(calls) == 2 else None,
+        peaks["ours"],
+        peaks.get("reference"),
+        milliseconds("public"),
+        ratio("public"),
+        peaks.get("public"),
     )
 
 
-def cases_of(frames: int, first: bool, device: torch.device, matmul: float) -> Iterator[Case]:
+def cases_of(frames: int, first: bool, device: torch.device, matmul: float, public: PublicCode) -> Iterator[Case]:
     """All cases of one number of frames; the Top-K, which has no frames, with the first one."""
     network, features = Network(), video(frames, device)
-    yield from clustering_cases(features, network)
-    yield from encoding_cases(features, network)
-    yield from whole_cases(features, matmul)
+    yield from clustering_cases(features, network, public)
+    yield from encoding_cases(features, network, public)
+    if not public:
+        yield from whole_cases(features, matmul)
     if first:
-        yield from selection_cases(device, network)
+        yield from selection_cases(device, network, public)
 
 
 def device_name(device: torch.device) -> str:
@@ -366,15 +413,18 @@ def markdown(result: dict) -> str:
         f"# Kernels on {result['device']}",
         "",
         f"Code {(result['commit'] or 'of no commit')[:10]}, torch {result['torch']}, fp32, N = {PATCHES}, d = {WIDTH}, "
-        f"medians of at most {result['repeats']}, TF32 off; "
+        f"medians of at most {result['repeats']} ({result['time']} time), TF32 off; "
         f"ceilings: matmul {result['matmul_gflops']:.0f} GFLOP/s, copy {result['memory_gbs']:.1f} GB/s.",
         "",
-        "| kernel | T | ours, ms | reference, ms | ratio | matmul, % | memory, % | ours, MiB | reference, MiB |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
+    columns = list(HEADINGS)[: len(HEADINGS) if result["public"] else -3]
+    lines += ["| " + " | ".join(HEADINGS[column] for column in columns) + " |", "| --- " * len(columns) + "|"]
     for row in result["rows"]:
-        cells = [row["kernel"], str(row["frames"]), *(cell(value) for value in list(row.values())[2:])]
+        cells = [row["kernel"], str(row["frames"]), *(cell(row[column]) for column in columns[2:])]
         lines.append("| " + " | ".join(cells) + " |")
+    if result["public"]:
+        commits = (f"{FILES[name][0]} {commit}" for name, commit in result["public"].items())
+        lines += ["", f"Public code: {', '.join(commits)}."]
     return "\n".join(lines) + "\n"
 
 
@@ -388,21 +438,28 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=15.0, help="seconds after which a kernel is not run again")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument(
+        "--processor-time", action="store_true", help="on a busy machine: count what the process ran, with one thread"
+    )
+    parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "results", help="folder of the result files"
     )
+    for name, (what, _) in FILES.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=Path, metavar="DIR", help=f"checkout of {what}")
     options = parser.parse_args()
+    public = PublicCode(**{name: getattr(options, name) for name in FILES})
     prepare_process()
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1 if options.processor_time else options.threads)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(0)
     device = torch.device(options.device)
-    matmul, memory = ceilings(device, options.repeats)
+    clock = time.process_time if options.processor_time else time.perf_counter
+    matmul, memory = ceilings(device, options.repeats, clock)
     rows = []
     for frames in options.frames:
-        for case in cases_of(frames, frames == options.frames[0], device, matmul):
-            if any(part in case.kernel for part in options.only):
-                row = measure(case, device, options.repeats, options.budget, matmul, memory)
+        for case in cases_of(frames, frames == options.frames[0], device, matmul, public):
+            if any(part in case.kernel for part in options.only) and (case.public is not None or not public):
+                row = measure(case, device, options.repeats, options.budget, (matmul, memory), clock)
                 rows.append(asdict(row))
                 print(f"T = {frames}: {row.kernel}: {row.ours_ms:.2f} ms", flush=True)
     result = {
@@ -411,14 +468,17 @@ def main() -> None:
         "commit": git_commit(),
         "huge_pages": os.environ["THP_MEM_ALLOC_ENABLE"],
         "repeats": options.repeats,
+        "time": "processor" if options.processor_time else "wall",
         "matmul_gflops": matmul / 1e9,
         "memory_gbs": memory / 1e9,
+        "public": public.commits(),
         "rows": rows,
     }
     print(markdown(result))
     if options.only == [""]:
         options.out.mkdir(parents=True, exist_ok=True)
-        stem = options.out / ("kernels-" + re.sub(r"[^a-z0-9]+", "-", result["device"].lower()).strip("-"))
+        slug = re.sub(r"[^a-z0-9]+", "-", result["device"].lower()).strip("-")
+        stem = options.out / f"kernels-{'public-' if public else ''}{slug}"
         stem.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
         stem.with_suffix(".md").write_text(markdown(result))
 

@@ -1,7 +1,13 @@
-"""One seed and one thread for every test of the network."""
+"""One seed and one thread for every test of the network; makes speed/ and scripts/ importable."""
+
+import sys
+from pathlib import Path
 
 import pytest
 import torch
+
+for folder in ("speed", "scripts"):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / folder))
 
 
 @pytest.fixture(autouse=True)

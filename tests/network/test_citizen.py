@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from count_launches import VARIANTS, WAITS, Launches, launches, small_config
+from torch._subclasses.fake_tensor import FakeTensorMode
 from toy import IMAGE, PATCHES, WIDTH, toy_batch, toy_model, toy_samples
 from transformers import AutoModelForImageTextToText
 
 from dynfocus.errors import UserError
 from dynfocus.network import DynFocusForConditionalGeneration
-from dynfocus.network.batch import Prompts, Videos
+from dynfocus.network.batch import Prompts, Videos, on_the_host
 from dynfocus.network.dpe import ScoreNetwork
 
 
@@ -123,18 +125,76 @@ def test_the_score_network_computes_in_fp32_whatever_its_weights():
     assert unit.mix.weight.grad.dtype == torch.bfloat16 and unit.mix.weight.grad.abs().sum() > 0
 
 
+def small_batch():
+    """Two videos and three questions."""
+    mask = torch.arange(7) < torch.tensor([7, 4])[:, None]
+    videos = Videos(torch.randn(11, PATCHES, WIDTH), mask, (7, 4))
+    return videos, Prompts(torch.randint(1, 50, (3, 5)), None, (1, 0, 0))
+
+
+def test_under_autocast_everything_that_chooses_is_that_of_fp32():
+    connector, batch = toy_model().connector, small_batch()
+    with torch.no_grad():
+        exact = connector.encode(*batch)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            made = connector.encode(*batch)
+    for name in ("tokens", "group", "fine_labels", "coarse_labels"):
+        assert torch.equal(getattr(made.objects, name), getattr(exact.objects, name)), name
+    for name in ("prototypes", "frames", "labels"):
+        assert torch.equal(getattr(made.events, name), getattr(exact.events, name)), name
+    assert made.selection.scores.dtype == torch.float32
+    assert torch.equal(made.selection.scores, exact.selection.scores)
+    assert torch.equal(made.selection.chosen, exact.selection.chosen)
+    assert not torch.equal(made.tokens.float(), exact.tokens), "the learned maps do run in bf16"
+
+
+def test_the_perturbed_topk_is_fp32_under_autocast():
+    connector, batch = toy_model().connector.train(), small_batch()
+    made = []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            made.append(connector.encode(*batch).selection.indicator)
+    assert made[1].dtype == torch.float32
+    assert torch.equal(*made)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("variant", ["dynfocus", "dynfocus, cross-attention", "dynfocus, K-means", "llama_vid"])
+def test_a_forward_pass_never_waits_for_the_device(variant, training):
+    """On fake CUDA tensors whatever looks at a value raises: `.item()`, `.nonzero()`, a boolean index."""
+    counted = launches(small_config(**VARIANTS[variant]), (7, 4), training)
+    assert sum(counted.operations.values()) > 50
+    assert not counted.operations.keys() & {"_local_scalar_dense", "nonzero", "equal", "is_nonzero"}
+
+
+def test_the_counter_sees_a_wait():
+    with pytest.raises(WAITS), FakeTensorMode():
+        torch.ones(3, device="cuda").sum().item()
+
+
+def test_lengths_and_owners_come_to_the_host_in_one_copy():
+    mask, owners = torch.tensor([[True, False]]), torch.tensor([3, 1])
+    assert all(one is other for one, other in zip(on_the_host(mask, owners), (mask, owners), strict=True))
+    with FakeTensorMode():
+        away = [torch.ones(1, 2, dtype=torch.bool, device="cuda"), torch.ones(2, dtype=torch.long, device="cuda")]
+        with Launches() as counted:
+            here = on_the_host(away[0], torch.ones(1), away[1])
+    assert [(one.device.type, one.dtype, one.shape) for one in here[::2]] == [
+        ("cpu", one.dtype, one.shape) for one in away
+    ]
+    assert counted.from_device == 1
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_the_connector_is_one_graph(training):
     """At most two breaks for torch.compile, counted by dynamo; there are none."""
     import torch._dynamo
 
     model = toy_model().connector.train(training)
-    mask = torch.arange(7) < torch.tensor([7, 4])[:, None]
-    videos = Videos(torch.randn(11, PATCHES, WIDTH), mask, (7, 4))
-    prompts = Prompts(torch.randint(1, 50, (3, 5)), None, (1, 0, 0))
     torch._dynamo.reset()
     with torch.set_grad_enabled(training):
-        found = torch._dynamo.explain(model)(videos, prompts)
+        found = torch._dynamo.explain(model)(*small_batch())
     assert found.graph_break_count <= 2, [reason.reason for reason in found.break_reasons]
     assert found.graph_break_count == 0 or training
 

@@ -1,5 +1,6 @@
 """Hard and perturbed Top-K: the indicator, its whole Jacobian, and its memory."""
 
+import compare_gradients
 import pytest
 import torch
 
@@ -48,6 +49,17 @@ def test_the_mean_over_the_other_draws_takes_most_of_the_noise(length, count, be
         for estimate in (without_it, gradient)
     ]
     assert cosines[0] < before and cosines[1] > after
+
+
+def test_the_comparison_at_checkpoints_finds_the_quieter_estimator(monkeypatch):
+    """A film whose gradient is a large constant and a small part: the truth is that of central differences."""
+    monkeypatch.setattr(compare_gradients, "EXACT_DRAWS", 100_000)
+    film = compare_gradients.Film(torch.tensor([0.9, 0.2, 0.6, 0.45, 0.5]), 3 + torch.randn(4, 5))
+    made = compare_gradients.compare([film], 500, 0.1, 30)
+    assert (made["prototypes"], made["kept"], made["films"]) == (5, 4, 1)
+    assert made["differences"] < 0.1
+    assert made["variance"]["ours"] < made["variance"]["before"] / 4
+    assert made["cosine"]["ours"] > made["cosine"]["before"]
 
 
 def test_where_everything_is_chosen_the_gradient_is_zero_to_rounding():

@@ -35,6 +35,7 @@ AUTO_MAP = {
     "AutoConfig": f"{CODE_FILE.removesuffix('.py')}.DynFocusConfig",
     "AutoModelForCausalLM": MODEL,
     "AutoModelForImageTextToText": MODEL,
+    "AutoModelForMultimodalLM": MODEL,
 }
 AUTO_PROCESSOR = {"AutoProcessor": f"{CODE_FILE.removesuffix('.py')}.DynFocusMediaProcessor"}
 

@@ -1,6 +1,12 @@
 """The DynFocus network as a `transformers` model; importing it registers the auto classes."""
 
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+    AutoProcessor,
+)
 
 from dynfocus.network.build import build_model
 from dynfocus.network.configuration import DynFocusConfig
@@ -11,8 +17,8 @@ from dynfocus.network.tokens import num_visual_tokens
 from dynfocus.network.vision import load_vision_tower
 
 AutoConfig.register(DynFocusConfig.model_type, DynFocusConfig, exist_ok=True)
-AutoModelForCausalLM.register(DynFocusConfig, DynFocusForConditionalGeneration, exist_ok=True)
-AutoModelForImageTextToText.register(DynFocusConfig, DynFocusForConditionalGeneration, exist_ok=True)
+for auto_class in (AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):
+    auto_class.register(DynFocusConfig, DynFocusForConditionalGeneration, exist_ok=True)
 AutoProcessor.register(DynFocusConfig, DynFocusProcessor, exist_ok=True)
 
 __all__ = [

@@ -25,6 +25,18 @@ from torch import Tensor
 from dynfocus.errors import UserError
 
 
+def on_the_host(*tensors: Tensor) -> list[Tensor]:
+    """Small tensors of whole numbers on the host; all that lie on a device come in one copy, waited for once."""
+    away = [tensor for tensor in tensors if tensor.device.type != "cpu"]
+    if not away:
+        return list(tensors)
+    flat = torch.cat([tensor.flatten().long() for tensor in away]).cpu()
+    come = iter(flat.split([tensor.numel() for tensor in away]))
+    return [
+        tensor if tensor.device.type == "cpu" else next(come).view(tensor.shape).to(tensor.dtype) for tensor in tensors
+    ]
+
+
 @dataclass(frozen=True)
 class Videos:
     """Packed frames (F, N, d) of a batch, video by video, with `mask` (V, T) of the padded layout and T_v per video."""

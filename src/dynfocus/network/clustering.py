@@ -99,7 +99,8 @@ class Clusters:
         logits = torch.zeros_like(self.importance) if weights == "mean" else self.importance
         share = logits[:, None, :].masked_fill(~member, -torch.inf).softmax(2)
         share = share.masked_fill(~self.exists[:, :, None], 0.0)
-        return weighted_sums(x.float(), share, self.labels.clamp(min=0))
+        with without_autocast(x):
+            return weighted_sums(x.float(), share, self.labels.clamp(min=0))
 
 
 @torch.no_grad()

@@ -22,14 +22,15 @@ from transformers import AutoModelForCausalLM, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from dynfocus.errors import UserError
-from dynfocus.network.batch import Prompts, Videos
+from dynfocus.network.batch import Prompts, Videos, on_the_host
 from dynfocus.network.cache import DEFAULT_BYTES, QuestionFreeCache
 from dynfocus.network.configuration import DynFocusConfig
 from dynfocus.network.distances import on_host
 from dynfocus.network.encoders import DynFocusEncoder, FrameEncoder, TextGuidedEncoder, TwoTokenEncoder
 from dynfocus.network.explanation import Explanation, explain_encoding
+from dynfocus.network.loading import language_model_alone, refuse_offloaded, refuse_uneven_blocks
 from dynfocus.network.rivals import BlindEncoder, StarMemoryEncoder, UniviEncoder
-from dynfocus.network.vision import build_vision_tower
+from dynfocus.network.vision import VisionTower, build_vision_tower
 
 ENCODERS: dict[str, type[FrameEncoder]] = {
     "dynfocus": DynFocusEncoder,
@@ -71,7 +72,11 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
-    _no_split_modules = None
+    _no_split_modules = (*(encoder.__name__ for encoder in ENCODERS.values()), VisionTower.__name__)
+    """Are on one device under `device_map` (`network.loading`)."""
+    _keep_in_fp32_modules = ("connector.selection",)
+    input_modalities = ("video", "image", "text")
+    output_modalities = ("text",)
 
     def __init__(self, config: DynFocusConfig, language_model: PreTrainedModel | None = None):
         """A model with new weights, around `language_model` where one is given."""
@@ -90,10 +95,19 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.set_trainable({"projectors", "dpe_cce", "llm"})
 
     @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As `PreTrainedModel.from_pretrained`; equal weights give equal logits, wherever they lay in their file."""
+    def from_pretrained(cls, *args: Any, quantization_config: Any = None, **kwargs: Any) -> Any:
+        """As `PreTrainedModel.from_pretrained`; equal weights give equal logits, wherever they lay in their file.
+
+        A `quantization_config` that does not say what it leaves out quantises the language model alone. Raises
+        UserError for bits or places that would stop the first pass (`network.loading`).
+        """
+        if quantization_config is not None:
+            kwargs["quantization_config"] = language_model_alone(quantization_config)
         loaded = super().from_pretrained(*args, **kwargs)
-        align(loaded[0] if isinstance(loaded, tuple) else loaded)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        refuse_offloaded(model)
+        refuse_uneven_blocks(model)
+        align(model)
         return loaded
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -188,15 +202,16 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 raise UserError("pixel_values_videos: this model has no vision tower; give video_features instead")
             video_features = self.vision_tower.videos(cast(Tensor, pixel_values_videos))
         if video_mask is None:
-            video_mask = torch.ones(video_features.shape[:2], dtype=torch.bool, device=video_features.device)
+            video_mask = torch.ones(video_features.shape[:2], dtype=torch.bool)
         expected = (self.config.grid**2, self.config.vision_width)
         if tuple(video_features.shape[2:]) != expected:
             raise UserError(
                 f"video_features: patches x width is {tuple(video_features.shape[2:])}, the model expects {expected}; "
                 "check network.grid and the visual encoder"
             )
-        videos = Videos.from_padded(video_features, video_mask.bool())
-        return videos, Prompts(prompt_input_ids, prompt_attention_mask, tuple(prompt_video.tolist()))
+        mask, owners = on_the_host(video_mask.bool(), prompt_video)
+        videos = Videos.from_padded(video_features, mask)
+        return videos, Prompts(prompt_input_ids, prompt_attention_mask, tuple(owners.tolist()))
 
     def embed(self, input_ids: Tensor, **visual: Any) -> Tensor:
         """LLM embeddings (B, S, D) with the visual tokens in their slots; `visual` as in VISUAL_INPUTS."""

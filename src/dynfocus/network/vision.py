@@ -86,6 +86,7 @@ class VisionTower(nn.Module):
                 "the vision tower is frozen and takes no adapters; leave it out: "
                 "LoraConfig(..., exclude_modules=r'.*vision_tower.*')"
             )
+        pixels = pixels.to(next(self.parameters()).dtype)
         frames = torch.cat([self(part) for part in pixels.flatten(0, 1).split(FRAMES_PER_PASS)])
         return frames.unflatten(0, pixels.shape[:2])
 

@@ -1,0 +1,164 @@
+"""Counts what one forward pass of the connector asks of a device: operations, copies to it, waits, graph breaks.
+
+    python speed/count_launches.py
+    python speed/count_launches.py --frames 100 --out speed/results/launches
+
+No device is needed: the pass runs at full size on fake tensors of a CUDA device, which have shapes and no values.
+Whatever must look at a value (`.item()`, `.nonzero()`, a boolean index) raises there, as it would wait for a real one.
+Breaks are those of torch.compile on a small connector with values.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch._dynamo
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import InstructBlipQFormerConfig, LlamaConfig
+
+from dynfocus.config.schema import Network
+from dynfocus.machine.startup import prepare_process
+from dynfocus.network import DynFocusConfig
+from dynfocus.network.batch import Prompts, Videos
+from dynfocus.network.modeling import ENCODERS
+
+WAITS = (DataDependentOutputException, DynamicOutputShapeException)
+"""What fake tensors raise where a real device would be waited for."""
+VARIANTS: dict[str, dict[str, Any]] = {
+    "dynfocus": {},
+    "dynfocus, cross-attention": {"fusion": "cross_attention"},
+    "dynfocus, K-means": {"clustering": "kmeans"},
+    "two_token": {"encoder": "two_token"},
+    "llama_vid": {"encoder": "llama_vid"},
+    "flash_vstream": {"encoder": "flash_vstream"},
+    "chat_univi": {"encoder": "chat_univi"},
+}
+NOT_LAUNCHED = ("empty", "new_empty", "lift_fresh", "sym_", "_unsafe_view")
+"""Beginnings of the names of operations that are no views by their schema and have no kernel either."""
+WORDS = 20
+"""Tokens of the question."""
+
+
+class Launches(TorchDispatchMode):
+    """Counts operations with a kernel of their own (no views, no empty tensors), and copies to and from the device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: Counter[str] = Counter()
+        self.copies = self.from_device = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        library, _, name = function._schema.name.partition("::")
+        views = any(value.alias_info and not value.alias_info.is_write for value in function._schema.returns)
+        source = args[0] if args and isinstance(args[0], torch.Tensor) else None
+        moved = isinstance(result, torch.Tensor) and source is not None and result.device.type != source.device.type
+        if moved and result.is_cuda:
+            self.copies += 1
+        elif moved:
+            self.from_device += 1
+        elif library == "aten" and not views and not name.startswith(NOT_LAUNCHED):
+            self.operations[name] += 1
+        return result
+
+
+def small_config(**network: Any) -> DynFocusConfig:
+    """A connector of 64 patches of width 48."""
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    reader = InstructBlipQFormerConfig(**shape, vocab_size=50, encoder_hidden_size=48)
+    fields = Network(**{"grid": 8, "event_prototypes": 6, "projector_width": 64, "perturbations": 50, **network})
+    return DynFocusConfig.from_sections(fields, LlamaConfig(hidden_size=64), reader, 48, num_query_tokens=4)
+
+
+def full_config(**network: Any) -> DynFocusConfig:
+    """The connector of the paper's model."""
+    return DynFocusConfig.from_sections(Network(**network), LlamaConfig(), InstructBlipQFormerConfig(), 1408)
+
+
+def inputs(config: DynFocusConfig, lengths: tuple[int, ...], device: str) -> tuple[Videos, Prompts]:
+    """Videos of `lengths` frames, one question on each."""
+    frames = torch.randn(sum(lengths), config.grid**2, config.vision_width, device=device)
+    mask = torch.arange(max(lengths), device=device) < torch.tensor(lengths, device=device)[:, None]
+    words = torch.zeros(len(lengths), WORDS, dtype=torch.long, device=device)
+    return Videos(frames, mask, lengths), Prompts(words, torch.ones_like(words), tuple(range(len(lengths))))
+
+
+def launches(config: DynFocusConfig, lengths: tuple[int, ...], training: bool) -> Launches:
+    """What a forward pass asks of a CUDA device. Raises one of `WAITS` where it would wait for it."""
+    with FakeTensorMode(), torch.set_grad_enabled(training):
+        with torch.device("cuda"):
+            encoder = ENCODERS[config.encoder](config).train(training)
+        videos, prompts = inputs(config, lengths, "cuda")
+        with Launches() as counted:
+            encoder(videos, prompts)
+    return counted
+
+
+def breaks(config: DynFocusConfig, training: bool) -> int:
+    """Graph breaks of the forward pass, as dynamo explains them."""
+    torch._dynamo.reset()
+    encoder = ENCODERS[config.encoder](config).train(training)
+    with torch.set_grad_enabled(training):
+        return torch._dynamo.explain(encoder)(*inputs(config, (7, 4), "cpu")).graph_break_count
+
+
+def row(fields: dict[str, Any], frames: int, training: bool) -> dict[str, Any]:
+    """Counts of one variant; None where the pass waits for the device."""
+    try:
+        counted = launches(full_config(**fields), (frames,), training)
+    except WAITS:
+        return {"operations": None, "copies": None, "waits": True, "breaks": None}
+    return {
+        "operations": sum(counted.operations.values()),
+        "copies": counted.copies,
+        "waits": False,
+        "breaks": breaks(small_config(**fields), training),
+    }
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The result as a Markdown page."""
+    lines = [
+        "# What a forward pass of the connector asks of a device",
+        "",
+        f"Written by `speed/count_launches.py`: one film of {result['frames']} frames and one question at the paper's "
+        f"size on fake CUDA tensors, torch {result['torch']}. A pass that looks at a value on the device is not "
+        "counted further.",
+        "",
+        "| encoder | mode | waits for the device | operations | copies to the device | breaks of torch.compile |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in result["rows"]:
+        cells = ["–" if one[name] is None else str(one[name]) for name in ("operations", "copies", "breaks")]
+        lines.append(f"| {one['encoder']} | {one['mode']} | {'yes' if one['waits'] else 'no'} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Count, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=100, help="number of frames T")
+    parser.add_argument("--out", type=Path, default=None, help="result files without their ending; none: print only")
+    options = parser.parse_args()
+    prepare_process()
+    rows = []
+    for name, fields in VARIANTS.items():
+        for training in (False, True):
+            mode = "training" if training else "answering"
+            rows.append({"encoder": name, "mode": mode, **row(fields, options.frames, training)})
+            print(rows[-1], flush=True)
+    result = {"frames": options.frames, "torch": torch.__version__, "rows": rows}
+    print(markdown(result))
+    if options.out is not None:
+        options.out.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
+        options.out.with_suffix(".md").write_text(markdown(result))
+
+
+if __name__ == "__main__":
+    main()
