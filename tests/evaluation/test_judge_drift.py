@@ -15,6 +15,8 @@ from dynfocus.errors import UserError
 from dynfocus.evaluation.judge import judge_answers
 from dynfocus.evaluation.lines import read_lines, write_lines
 from dynfocus.reporting.judge_agreement import COLUMNS, agreement_table
+from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.table import JudgeAgain, RenderReport, needed
 
 
 @pytest.fixture(autouse=True)
@@ -50,12 +52,16 @@ def moody(prompt, number):
     return lenient(prompt, number) if number == 1 else "text:{'pred': 'no', 'score': 0}"
 
 
-def marked(folder, name, judge, second=None):
-    """The verdict file of a judge, or of the second judge of a configuration."""
-    config = make_config(judge=judge, second_judge=second)
+def marked(folder, name, judge):
+    """The verdict file of a judge."""
     out = folder / name
-    judge_answers(config, [folder / "answers.jsonl"], folder / "data", folder / "cache", out, second=second is not None)
+    judge_answers(make_config(), [folder / "answers.jsonl"], folder / "data", folder / "cache", out, judge)
     return out
+
+
+def jobs_of(*settings):
+    """The jobs of the mini profile with one run."""
+    return Jobs.load(load_config([steps.Path("config/mini.yaml")], ["items=[table_7]", "runs=[dynfocus]", *settings]))
 
 
 def rows_of(first, second):
@@ -68,7 +74,7 @@ def test_rule_against_a_served_judge(answered):
     rule = Judge(kind="rule")
     with JudgeServer(lenient).running() as url:
         served = Judge(model="m", base_url="http://judge.test/v1", address=url)
-        yes = rows_of(marked(answered, "first", rule), marked(answered, "second", rule, served))["yes"]
+        yes = rows_of(marked(answered, "first", rule), marked(answered, "second", served))["yes"]
     assert (yes["both"], yes["first"], yes["second"], yes["shift"]) == ("12", "33.3", "66.7", "+33.3")
     assert (yes["same"], yes["κ"]) == ("66.7%", "0.40")
 
@@ -78,12 +84,13 @@ def test_one_judge_twice(answered):
     with server.running() as url:
         judge = Judge(model="m", base_url="http://judge.test/v1", address=url)
         first, again = marked(answered, "first", judge), marked(answered, "again", judge)
-        second = marked(answered, "second", judge, judge.model_copy(update={"repeat": 1}))
+        second = marked(answered, "second", judge.model_copy(update={"repeat": 1}))
     assert read_lines(first) == read_lines(again), "stored replies are not asked for again"
     assert set(server.requests.values()) == {2}
     assert rows_of(first, second)["yes"]["shift"] == "-66.7"
     assert agreement_table([(first, second)]).notes == [
-        "First: m (served as judge-2024-01-01). Second: m (served as judge-2024-01-01, repeat 1)."
+        "First: m (served as judge-2024-01-01). Second: m (served as judge-2024-01-01, repeat 1).",
+        "Answers of 1 run.",
     ]
 
 
@@ -93,6 +100,30 @@ def test_a_second_judge_starts_from_the_first():
     assert evaluation.second_judge == evaluation.judge.model_copy(update={"repeat": 1})
 
 
-def test_no_second_judge_is_one_line(answered):
-    with pytest.raises(UserError, match=r"evaluation\.second_judge: it is not set"):
-        judge_answers(make_config(), [], answered, answered, answered / "x", second=True)
+SERVED = "evaluation.judge={kind: openai, model: m, base_url: http://judge.test/v1}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ((), "it is not set"),
+        (("evaluation.second_judge={}",), "agree in all"),
+        (("evaluation.second_judge={repeat: 1}",), "agree in all"),
+        ((SERVED, "evaluation.second_judge={concurrency: 2, timeout: 9}"), "agree in all"),
+    ],
+    ids=["none", "the same", "the rule twice", "the same at another pace"],
+)
+def test_a_second_judge_that_says_nothing_new_is_one_line(settings, message):
+    with pytest.raises(UserError, match=rf"evaluation\.second_judge: .*{message}"):
+        JudgeAgain("dynfocus", 0).judge(jobs_of(*settings))
+
+
+def test_the_report_waits_for_both_judges_where_a_second_is_set():
+    report = RenderReport()
+    without, jobs = jobs_of(SERVED), jobs_of(SERVED, "evaluation.second_judge={repeat: 1}")
+    added = set(needed(jobs, [report])) - set(needed(without, [report]))
+    assert added == {JudgeAgain("dynfocus", seed) for seed in jobs.config.seeds}
+    assert all(step.settings(jobs) == step.settings(without) for step in needed(without, [report])), (
+        "no result depends on it"
+    )
+    assert JudgeAgain("dynfocus", 0).settings(jobs) != JudgeAgain("dynfocus", 0).settings(without)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from dynfocus.errors import UserError
 from dynfocus.evaluation.lines import write_lines
 from dynfocus.evaluation.questions import Verdict
 from dynfocus.evaluation.records import verdict_row
-from dynfocus.reporting.judge_agreement import COLUMNS, agreement, agreement_table
+from dynfocus.reporting.judge_agreement import COLUMNS, agreement, agreement_table, mean_interval
 
 
 def test_kappa_of_a_known_table():
@@ -56,7 +57,16 @@ def test_the_table_has_means_shift_agreement_and_what_one_judge_left_out(tmp_pat
     assert (rows["yes"]["first"], rows["yes"]["second"], rows["yes"]["shift"]) == ("33.3", "66.7", "+33.3")
     assert rows["yes"]["same"] == "66.7%" and rows["yes"]["κ"] == "0.40"
     assert (rows["score"]["first"], rows["score"]["second"], rows["score"]["shift"]) == ("2.00", "3.00", "+1.00")
-    assert table.notes == ["First: rule. Second: served."]
+    assert table.notes == ["First: rule. Second: served.", "Answers of 1 run."]
+
+
+def test_the_interval_is_that_of_a_mean_and_a_second_run_with_the_same_answers_does_not_narrow_it():
+    values = np.random.default_rng(0).normal(size=30)
+    items = [f"q{number}" for number in range(30)]
+    mean, low, high = mean_interval(values, items)
+    assert (low, high) == pytest.approx(stats.t.interval(0.95, 29, mean, stats.sem(values)))
+    assert mean_interval(np.tile(values, 3), items * 3) == pytest.approx((mean, low, high))
+    assert mean_interval(values[:2], ["q0", "q0"])[1:] == (-np.inf, np.inf)
 
 
 def test_files_of_other_answers_are_refused(tmp_path):

@@ -9,6 +9,9 @@ from evidence_files import answers, finish_scores, jobs_of
 from score_files import LOADED, score_record
 
 from dynfocus.config import load_config
+from dynfocus.evaluation.lines import write_lines
+from dynfocus.evaluation.questions import Verdict
+from dynfocus.evaluation.records import verdict_row
 from dynfocus.reporting import report
 from dynfocus.reporting.claims import add_evidence
 from dynfocus.reporting.figures import curves
@@ -16,6 +19,7 @@ from dynfocus.reporting.report import headline, render
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Comparison, plain_table
 from dynfocus.steps.manifests import content_hash, record
+from dynfocus.steps.table import JudgeAgain, JudgeAnswers
 
 
 def config_of(root: Path, **changes):
@@ -174,3 +178,25 @@ def test_headline_in_the_terminal(root):
     text = headline(config_of(root), root)
     assert "47.2 ± 2.0" in text and "withheld" in text and "mini profile" in text
     assert max(len(line) for line in text.splitlines()) <= 150
+
+
+def test_the_agreement_of_two_judges_is_a_table_or_a_gap_that_says_why(root):
+    assert "No second judge is set" in make_page(root)
+    base = config_of(root)
+    second = base.evaluation.judge.model_copy(update={"kind": "openai", "model": "served"})
+    changes = {
+        "evaluation": base.evaluation.model_copy(update={"second_judge": second}),
+        "items": ["table_7"],
+        "runs": ["dynfocus", "blind"],
+    }
+    assert "no answers were marked by both judges" in make_page(root, **changes)
+    jobs = Session(config_of(root, **changes), root).jobs
+    for step, judge, says in ((JudgeAnswers, "rule", "no"), (JudgeAgain, "served", "yes")):
+        verdict = Verdict("msvd_qa", "q0", "qa", "ok", {"pred": says, "score": 3}, judge=judge)
+        write_lines(step("dynfocus", 0).path(jobs), [verdict_row(verdict, ["q0"])])
+        with record(step("dynfocus", 0).path(jobs), command=step.command(), settings={}):
+            pass
+    html = make_page(root, **changes)
+    assert "First: rule. Second: served." in html and "+100.0" in html
+    assert f"{len(base.seeds) * 2 - 1} more were not marked by both judges." in html
+    assert 'id="record-results-second-verdicts-dynfocus-seed-0-jsonl"' in html

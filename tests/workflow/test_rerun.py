@@ -49,6 +49,13 @@ def test_judge_setting_reruns_no_model(project):
     assert not [job for job in jobs if job.startswith(("Stage", "Answering", "Extracting", "Preparing"))]
 
 
+def test_a_second_judge_marks_again_and_changes_the_report_alone(project):
+    second = "evaluation={second_judge: {kind: openai, model: m}}"
+    runs = ("blind", "dynfocus", "kmeans", "lazy")
+    again = [f"Judging the answers of {run}, seed 0, with the second judge" for run in runs]
+    assert project.planned("--config", second) == sorted([*again, REPORT])
+
+
 def test_hardware_and_edited_rules_rerun_nothing(project):
     project.edit("config/dummy.yaml", lambda values: values.update(hardware={"threads": 2}))
     for source in (project.folder / "workflow" / "rules").glob("*.smk"):

@@ -48,6 +48,29 @@ rule judge_answers:
         "dynfocus judge-answers --config {params.config} --run {wildcards.run} --seed {wildcards.seed} 2>&1 | tee {log}"
 
 
+rule judge_again:
+    input:
+        inputs_of("judge_again"),
+    output:
+        "<results>/second_verdicts/{run}/seed-{seed}.jsonl",
+    log:
+        "<logs>/judge_again/{run}/seed-{seed}.log",
+    benchmark:
+        "<times>/judge_again/{run}/seed-{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: threads_of("judge_again")
+    resources:
+        gpu=gpus_of("judge_again"),
+    params:
+        config=RESOLVED,
+        settings=settings_of("judge_again"),
+    message:
+        "Judging the answers of {wildcards.run}, seed {wildcards.seed}, with the second judge"
+    shell:
+        "dynfocus judge-again --config {params.config} --run {wildcards.run} --seed {wildcards.seed} 2>&1 | tee {log}"
+
+
 rule score_answers:
     input:
         inputs_of("score_answers"),

@@ -3,7 +3,7 @@
 
 ruleorder: pull > prepare_data > prepare_clip > prepare_llm > prepare_qformer
 ruleorder: pull > train_alignment > train_instruction
-ruleorder: pull > answer_questions > judge_answers > score_answers > measure_item
+ruleorder: pull > answer_questions > judge_answers > judge_again > score_answers > measure_item
 
 
 rule pull:

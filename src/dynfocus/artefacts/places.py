@@ -15,10 +15,15 @@ from typing import get_args
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import manifest_path
 from dynfocus.steps.step import Group, Step
-from dynfocus.steps.table import AnswerQuestions, JudgeAnswers, MeasureItem, ScoreAnswers, TrainAlignment
+from dynfocus.steps.table import AnswerQuestions, JudgeAgain, JudgeAnswers, MeasureItem, ScoreAnswers, TrainAlignment
 
 GROUPS: tuple[Group, ...] = get_args(Group)
-PACKS = {AnswerQuestions: "predictions", JudgeAnswers: "predictions", ScoreAnswers: "scores"}
+PACKS = {
+    AnswerQuestions: "predictions",
+    JudgeAnswers: "predictions",
+    JudgeAgain: "predictions",
+    ScoreAnswers: "scores",
+}
 REPORT = (
     "report.html",
     "metrics.json",

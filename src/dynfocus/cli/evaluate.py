@@ -1,4 +1,4 @@
-"""Answers, verdicts and scores: prepare-model, answer-questions, judge-answers, score-answers."""
+"""Answers, verdicts, scores: prepare-model, answer-questions, judge-answers, judge-again, score-answers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,18 @@ from dynfocus.cli.options import (
     load_jobs,
 )
 from dynfocus.errors import UserError
+from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import content_of
 from dynfocus.steps.perform import perform
-from dynfocus.steps.table import AnswerQuestions, JudgeAnswers, PrepareModel, ScoreAnswers, answers_of, model_of
+from dynfocus.steps.table import (
+    AnswerQuestions,
+    JudgeAgain,
+    JudgeAnswers,
+    PrepareModel,
+    ScoreAnswers,
+    answers_of,
+    model_of,
+)
 
 app = typer.Typer()
 
@@ -94,15 +103,29 @@ def judge_answers(
 
     Example: dynfocus judge-answers --run dynfocus --seed 0
     """
-    jobs = load_jobs(config, overrides)
-    from dynfocus.evaluation.judge import judge_answers as judge
+    _judge(load_jobs(config, overrides), JudgeAnswers(run, seed))
 
-    layout, answers = jobs.layout, [shard.path(jobs) for shard in answers_of(jobs, run, seed)]
-    perform(
-        jobs,
-        JudgeAnswers(run, seed),
-        lambda out: judge(jobs.run(run), answers, layout.data, layout.judge_replies, out),
-    )
+
+@app.command()
+def judge_again(
+    run: RunName,
+    config: ConfigFiles = DEFAULT_CONFIG,
+    overrides: Overrides = NO_OVERRIDES,
+    seed: Seed = 0,
+) -> None:
+    """Mark the same answers with the second judge, for the report's table of how far judges agree.
+
+    Example: dynfocus judge-again --run dynfocus --seed 0 --set evaluation.second_judge='{repeat: 1}'
+    """
+    _judge(load_jobs(config, overrides), JudgeAgain(run, seed))
+
+
+def _judge(jobs: Jobs, step: JudgeAnswers) -> None:
+    from dynfocus.evaluation.judge import judge_answers as mark
+
+    layout, judge = jobs.layout, step.judge(jobs)
+    answers = [shard.path(jobs) for shard in answers_of(jobs, step.run, step.seed)]
+    perform(jobs, step, lambda out: mark(jobs.run(step.run), answers, layout.data, layout.judge_replies, out, judge))
 
 
 @app.command()

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def judge_answers(
-    config: Config, answers: Sequence[Path], data_dir: Path, cache: Path, out: Path, second: bool = False
+    config: Config, answers: Sequence[Path], data_dir: Path, cache: Path, out: Path, judge: Judge | None = None
 ) -> None:
     """Judge every open-ended answer of the answer files.
 
@@ -37,13 +37,11 @@ def judge_answers(
         answers: all shards of one run and seed; `data_dir` holds the annotations.
         cache: folder of the raw replies, shared by all runs and judges.
         out: the verdict file; empty where no benchmark of the run has a judge.
-        second: by `evaluation.second_judge`, for the table of agreement.
+        judge: who marks them; None: `evaluation.judge`.
 
     Raises UserError, and writes no file, where the judge cannot be used or leaves too much unjudged.
     """
-    judge = config.evaluation.second_judge if second else config.evaluation.judge
-    if judge is None:
-        raise UserError("evaluation.second_judge: it is not set; name another judge, or `repeat: 1` of the same")
+    judge = judge or config.evaluation.judge
     items = judge_items(answers, data_dir, config.evaluation)
     replies = raw_replies(items, judge, cache)
     verdicts = [verdict_of(item, reply, judge) for item, reply in zip(items, replies, strict=True)]

@@ -21,7 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dynfocus.config.schema import Config
+from dynfocus.config.schema import Config, Judge
 from dynfocus.machine.gpus import scheduler
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.table import PrepareData, RenderReport, is_done, needed
@@ -65,7 +65,7 @@ def examine(jobs: Jobs, environment: Mapping[str, str], offline: bool = False) -
         check_memory(jobs.config),
         check_shared_memory(jobs.config),
         check_decoders(),
-        check_judge_key(jobs.config, environment),
+        *(check_judge_key(name, judge, environment) for name, judge in judges(jobs.config).items()),
         *check_sets(jobs, environment, offline),
     ]
     return checks if offline else [*checks, *check_network(jobs.config, environment)]
@@ -176,17 +176,23 @@ def check_decoders() -> Check:
     return Check("video decoding", State.OK, f"PyAV {av.__version__} ({ffmpeg})")
 
 
-def check_judge_key(config: Config, environment: Mapping[str, str]) -> Check:
-    """The key of the judge's server, where a server judges."""
-    judge = config.evaluation.judge
+def judges(config: Config) -> dict[str, Judge]:
+    """The judges of a profile by the names of their checks."""
+    found = {"judge": config.evaluation.judge, "second judge": config.evaluation.second_judge}
+    return {name: judge for name, judge in found.items() if judge is not None}
+
+
+def check_judge_key(name: str, judge: Judge, environment: Mapping[str, str]) -> Check:
+    """The key of a judge's server, where a server judges."""
     if judge.kind != "openai":
-        return Check("judge", State.OK, f"{judge.kind}: no key needed")
+        return Check(name, State.OK, f"{judge.kind}: no key needed")
     if not judge.api_key_env:
-        return Check("judge", State.OK, f"{judge.model}, a server without keys")
+        return Check(name, State.OK, f"{judge.model}, a server without keys")
     if environment.get(judge.api_key_env):
-        return Check("judge", State.OK, f"{judge.model}, key found in {judge.api_key_env}")
-    remedy = f"export {judge.api_key_env}=..., or set evaluation.judge.kind to rule or replay"
-    return Check("judge", State.BLOCKING, f"{judge.model}: {judge.api_key_env} is not set", remedy)
+        return Check(name, State.OK, f"{judge.model}, key found in {judge.api_key_env}")
+    setting = f"evaluation.{name.replace(' ', '_')}.kind"
+    remedy = f"export {judge.api_key_env}=..., or set {setting} to rule or replay"
+    return Check(name, State.BLOCKING, f"{judge.model}: {judge.api_key_env} is not set", remedy)
 
 
 def check_sets(jobs: Jobs, environment: Mapping[str, str], offline: bool) -> Iterator[Check]:
@@ -240,8 +246,9 @@ def check_network(config: Config, environment: Mapping[str, str]) -> Iterator[Ch
     servers = {}
     if config.source == "ledger" or config.backbones.llm.source == "hub":
         servers["hub"] = environment.get("HF_ENDPOINT", HUB)
-    if config.evaluation.judge.kind == "openai":
-        servers["judge"] = config.evaluation.judge.address or config.evaluation.judge.base_url
+    for name, judge in judges(config).items():
+        if judge.kind == "openai":
+            servers[name] = judge.address or judge.base_url
     if not servers:
         yield Check("network", State.OK, "not needed by this profile")
     for name, url in servers.items():

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from dynfocus.artefacts.cache import decide
-from dynfocus.config.schema import Judge
 from dynfocus.network.tokens import fine_tokens
 from dynfocus.planning.fits import Fit, fits
 from dynfocus.planning.rates import Duration, Gpu, duration
@@ -21,7 +20,7 @@ from dynfocus.planning.work import (
 )
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.step import Step
-from dynfocus.steps.table import ExecuteNotebook, ExtractFeatures, PrepareData, is_done
+from dynfocus.steps.table import ExecuteNotebook, ExtractFeatures, JudgeAnswers, PrepareData, is_done
 
 HOUR = 3600
 MILLION = 1e6
@@ -166,7 +165,7 @@ def _cost(
         disk_gigabytes=sum(works[step].keeps for step in steps) + temporary,
         download_gigabytes=sum(works[step].downloads for step in steps),
         judge_calls=calls,
-        price=_price(jobs.config.evaluation.judge, calls),
+        price=_price(jobs, steps, works),
         gpu_price=None if card.dollars is None else gpu_hours * card.dollars,
     )
 
@@ -185,12 +184,17 @@ def _longest_chain(jobs: Jobs, steps: list[Step], times: Mapping[Step, Duration]
     return max(ends.values(), default=0.0)
 
 
-def _price(judge: Judge, calls: int) -> float | None:
-    if calls == 0:
-        return 0.0
-    if judge.price_in == judge.price_out == 0:
-        return None
-    return calls * (JUDGE_PROMPT_TOKENS * judge.price_in + JUDGE_REPLY_TOKENS * judge.price_out) / MILLION
+def _price(jobs: Jobs, steps: list[Step], works: Mapping[Step, Work]) -> float | None:
+    """Dollars of all calls of judges; None where a judge that is called has no prices."""
+    dollars = 0.0
+    for step in steps:
+        if isinstance(step, JudgeAnswers) and works[step].judge_calls:
+            judge = step.judge(jobs)
+            if judge.price_in == judge.price_out == 0:
+                return None
+            tokens = JUDGE_PROMPT_TOKENS * judge.price_in + JUDGE_REPLY_TOKENS * judge.price_out
+            dollars += works[step].judge_calls * tokens / MILLION
+    return dollars
 
 
 def _rules(steps: Iterable[Step]) -> list[str]:

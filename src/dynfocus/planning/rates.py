@@ -18,7 +18,7 @@ from dynfocus.planning.work import Work
 from dynfocus.steps.index import find_index
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.step import Step
-from dynfocus.steps.table import name_of
+from dynfocus.steps.table import JudgeAnswers, name_of
 from dynfocus.steps.times import recorded_seconds
 
 PAPER_GPU = "a100"
@@ -81,7 +81,7 @@ def duration(jobs: Jobs, step: Step, work: Work, card: Gpu) -> Duration:
         return Duration(own, "recorded in this folder", own)
     if config.hardware.device == "cpu" and work.unit != "file":
         return _published(jobs, step) or _on_cpu(step, work)
-    seconds, source = _on_gpu(config, step, work, card)
+    seconds, source = _on_gpu(jobs, step, work, card)
     best = START_SECONDS + work.gflops / (BEST_UTILISATION * card.tflops * 1e3 * max(1, work.gpus))
     return Duration(seconds, source, min(seconds, best) if work.gflops else seconds)
 
@@ -108,8 +108,9 @@ def _on_cpu(step: Step, work: Work) -> Duration:
     return Duration(recorded, f"{row['source']} on two CPU cores", recorded)
 
 
-def _on_gpu(config: Config, step: Step, work: Work, card: Gpu) -> tuple[float, str]:
+def _on_gpu(jobs: Jobs, step: Step, work: Work, card: Gpu) -> tuple[float, str]:
     """Seconds as calibrated, and their source."""
+    config = jobs.config
     if step.rule() in TABLE_2_UTILISATION:
         rate = TABLE_2_UTILISATION[step.rule()] * card.tflops * 1e3 * max(1, work.gpus)
         return START_SECONDS + work.gflops / rate, "work at the rate of Table 2"
@@ -118,8 +119,8 @@ def _on_gpu(config: Config, step: Step, work: Work, card: Gpu) -> tuple[float, s
         return START_SECONDS + work.gflops / rate, f"work at {EXTRACTION_UTILISATION:.0%} of the peak rate"
     if step.rule() == "answer_questions":
         return _answer_seconds(config, work, card), "latency of Table 4, scaled by frames, LLM and GPU"
-    if step.rule() == "judge_answers":
-        judge = config.evaluation.judge
+    if isinstance(step, JudgeAnswers):
+        judge = step.judge(jobs)
         pace = max(JUDGE_SECONDS / judge.concurrency, 60 / judge.requests_per_minute)
         return work.judge_calls * pace, "assumed: two seconds a reply, the profile's limits"
     if step.rule() == "verify_data":

@@ -85,8 +85,7 @@ def work_of(jobs: Jobs, step: Step) -> Work:
             return _answer_work(jobs.run(run), jobs.benchmarks(run), gpus)
         case JudgeAnswers(run):
             calls = sum(set_size(config, name).judged for name in jobs.benchmarks(run))
-            asked = calls if jobs.run(run).evaluation.judge.kind == "openai" else 0
-            return Work("judgement", calls, judge_calls=asked)
+            return Work("judgement", calls, judge_calls=calls if step.judge(jobs).kind == "openai" else 0)
         case ScoreAnswers(run):
             return Work("question", sum(set_size(config, name).samples for name in jobs.benchmarks(run)))
         case _:

@@ -26,17 +26,19 @@ COLUMNS = ("both", "first alone", "second alone", "first", "second", "shift", "9
 
 @dataclass
 class Marks:
-    """One kind of mark of two judges: the pairs, how many items only one of them marked, and who they are."""
+    """One kind of mark of two judges: the pairs and their items, how many only one of them marked, and who they are."""
 
     pairs: list[tuple[float, float]] = field(default_factory=list)
+    items: list[str] = field(default_factory=list)
     first_alone: int = 0
     second_alone: int = 0
     judges: set[tuple[str, str]] = field(default_factory=set)
 
-    def add(self, first: float | None, second: float | None) -> None:
+    def add(self, item: str, first: float | None, second: float | None) -> None:
         """Count an item; None: that judge gave no mark that can be read."""
         if first is not None and second is not None:
             self.pairs.append((first, second))
+            self.items.append(item)
         self.first_alone += first is not None and second is None
         self.second_alone += second is not None and first is None
 
@@ -75,7 +77,7 @@ def read_marks(files: Iterable[tuple[Path, Path]]) -> dict[tuple[str, str, str],
             left, right = values_of(verdict), values_of(other)
             for kind in sorted(left.keys() | right.keys()):
                 marks = found.setdefault((name, criterion, kind), Marks())
-                marks.add(left.get(kind), right.get(kind))
+                marks.add(verdict.item_id, left.get(kind), right.get(kind))
                 marks.judges.add((verdict.judge, other.judge))
     return found
 
@@ -93,8 +95,9 @@ def values_of(verdict: Verdict) -> Mapping[str, float | None]:
 def agreement_table(files: Iterable[tuple[Path, Path]]) -> Table:
     """What each judge says on average, the shift from first to second with its interval, and their agreement.
 
-    Items are paired. Yes/no in per cent, scores as the judge gives them.
+    Answers are paired, over all pairs of files. Yes/no in per cent, scores as the judge gives them.
     """
+    files = list(files)
     found = read_marks(files)
     judges = sorted({pair for marks in found.values() for pair in marks.judges})
     rows = [((name, criterion, kind), _cells(kind, marks)) for (name, criterion, kind), marks in sorted(found.items())]
@@ -104,9 +107,13 @@ def agreement_table(files: Iterable[tuple[Path, Path]]) -> Table:
         ("benchmark", "criterion", "mark"),
         COLUMNS,
         rows,
-        caption="κ: 1 is full agreement, 0 that of chance; for scores with quadratic weights. The intervals take items "
-        "as independent, though several belong to one video, so they are on the narrow side.",
-        notes=[f"First: {first}. Second: {second}." for first, second in judges],
+        caption="κ: 1 is full agreement, 0 that of chance; for scores with quadratic weights. The intervals take the "
+        "answers of several runs to a question together, but questions as independent, though several belong to one "
+        "video, so they are on the narrow side.",
+        notes=[
+            *(f"First: {first}. Second: {second}." for first, second in judges),
+            f"Answers of {len(files)} {'run' if len(files) == 1 else 'runs and seeds'}.",
+        ],
     )
 
 
@@ -116,7 +123,7 @@ def _cells(kind: str, marks: Marks) -> list[str]:
     if not marks.pairs:
         return [*counts, *["–"] * 6]
     first, second = scale * np.array(marks.pairs, dtype=float).T
-    shift, low, high = mean_interval(second - first)
+    shift, low, high = mean_interval(second - first, marks.items)
     kappa = agreement(marks.pairs)
     return [
         *counts,
@@ -129,8 +136,18 @@ def _cells(kind: str, marks: Marks) -> list[str]:
     ]
 
 
-def mean_interval(values: NDArray[np.floating]) -> tuple[float, float, float]:
-    """Mean, and Student's t interval of 95 %; of one value no interval is known."""
-    mean, error = float(values.mean()), float(stats.sem(values)) if len(values) > 1 else float("inf")
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * error if len(values) > 1 else error
+def mean_interval(values: NDArray[np.floating], items: Sequence[str]) -> tuple[float, float, float]:
+    """Mean, and Student's t interval of 95 % with the values of an item taken together; of one item none is known.
+
+    The variance is that of the sums of residuals per item (Liang and Zeger 1986); with one value an item it is the
+    usual one of a mean.
+    """
+    mean = float(values.mean())
+    _, place = np.unique(items, return_inverse=True)
+    residuals = np.bincount(place, values - mean)
+    count = len(residuals)
+    if count < 2:
+        return mean, float("-inf"), float("inf")
+    error = float(np.sqrt(count / (count - 1) * np.sum(residuals**2))) / len(values)
+    half = float(stats.t.ppf(0.975, count - 1)) * error
     return mean, mean - half, mean + half

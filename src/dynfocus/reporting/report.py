@@ -21,6 +21,7 @@ from dynfocus.paper.register import OWN_CHECK, load_cells, load_deviations
 from dynfocus.reporting.claims import Outcome, count_verdicts, evidence_of, judge_claims
 from dynfocus.reporting.costs import costs_table, read_costs
 from dynfocus.reporting.headline import headline, headline_table
+from dynfocus.reporting.judge_agreement import agreement_table
 from dynfocus.reporting.lineage import anchor, lineage, score_files, shown
 from dynfocus.reporting.page import figures_html, page, table_html
 from dynfocus.reporting.power import power_table
@@ -28,6 +29,7 @@ from dynfocus.reporting.results import Measured, Results
 from dynfocus.reporting.session import SavedItem, Session
 from dynfocus.reporting.tables import Table, coverage_table
 from dynfocus.reporting.verdicts import scale_obstacle
+from dynfocus.steps.table import judged_twice
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,11 @@ def render(config: Config, root: Path, out: Path) -> None:
     results = session.results()
     obstacle = scale_obstacle(config)
     items = selected_items(session)
-    made = [*(session.layout.notebook(name, "ipynb") for name in items), session.layout.claims]
+    made = [
+        *(session.layout.notebook(name, "ipynb") for name in items),
+        session.layout.claims,
+        *(second for _, second in verdicts_of_both_judges(session)),
+    ]
     evidence = evidence_of(session.jobs, STORED)
     outcomes = judge_claims(evidence)
     of_paper = [outcome for outcome in outcomes if outcome.source != OWN_CHECK]
@@ -73,6 +79,7 @@ def render(config: Config, root: Path, out: Path) -> None:
         findings=[finding for finding in findings if finding.outcome != "ok"],
         checks=[finding for finding in findings if finding.outcome == "ok"],
         deviations=load_deviations(),
+        agreement=agreement_html(session),
         coverage=table_html(all_coverage(session, results), record_link),
         costs=table_html(costs_table(read_costs(root)), record_link),
         records=lineage([*score_files(root), *(path for path in made if path.exists())], root),
@@ -150,6 +157,29 @@ def forest_html(outcomes: list[Outcome]) -> Markup:
     return Markup('<figure><img alt="Differences of all claims with their intervals" src="{}"></figure>').format(
         embedded_figure(forest(outcomes))
     )
+
+
+def verdicts_of_both_judges(session: Session) -> list[tuple[Path, Path]]:
+    """The files of both judges' verdicts on the same answers, those that are here."""
+    pairs = [(first.path(session.jobs), second.path(session.jobs)) for first, second in judged_twice(session.jobs)]
+    return [pair for pair in pairs if all(path.exists() for path in pair)]
+
+
+def agreement_html(session: Session) -> Markup:
+    """How far two judges agree, or the line that says why that is not known."""
+    wanted, files = judged_twice(session.jobs), verdicts_of_both_judges(session)
+    table = agreement_table(files)
+    if table.rows:
+        lacking = [f"{len(wanted) - len(files)} more were not marked by both judges."] * (len(files) < len(wanted))
+        return table_html(table.model_copy(update={"notes": [*table.notes, *lacking]}), record_link)
+    if not wanted:
+        gap = "No second judge is set, so how far another one would move the judged scores is not known here. Name one "
+        gap += "in evaluation.second_judge, or `repeat: 1` of the same (docs/benchmarks/judge.md)."
+    elif not files:
+        gap = "Not made: no answers were marked by both judges; make the rest with: dynfocus judge-again --run RUN"
+    else:
+        gap = "No benchmark of this report has a judge."
+    return Markup('<p class="missing">{}</p>').format(gap)
 
 
 def all_coverage(session: Session, results: Results) -> Table:

@@ -64,6 +64,10 @@ class Layout:
     def verdicts(self, run: str, seed: int) -> Path:
         return self.results / "verdicts" / run / f"seed-{seed}.jsonl"
 
+    def second_verdicts(self, run: str, seed: int) -> Path:
+        """The marks of the second judge, which no score is made from."""
+        return self.results / "second_verdicts" / run / f"seed-{seed}.jsonl"
+
     def scores(self, run: str, seed: int) -> Path:
         return self.results / "scores" / run / f"seed-{seed}.json"
 

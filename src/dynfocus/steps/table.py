@@ -9,6 +9,8 @@ from typing import Literal
 
 from dynfocus.config.extensions import module_of
 from dynfocus.config.names import BENCHMARKS, OWN_SETS
+from dynfocus.config.schema import Judge
+from dynfocus.errors import UserError
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.settings import Slice
 from dynfocus.steps.step import Step, one_gpu
@@ -333,8 +335,43 @@ class JudgeAnswers(Step):
     def settings(self, jobs: Jobs) -> Slice:
         return jobs.run_settings(self.run, "judge_answers")
 
+    def judge(self, jobs: Jobs) -> Judge:
+        """Who marks them."""
+        return jobs.run(self.run).evaluation.judge
+
     def modules(self, jobs: Jobs) -> Sequence[str]:
         return ["dynfocus.evaluation.judge", *jobs.readers(jobs.benchmarks(self.run))]
+
+
+@dataclass(frozen=True)
+class JudgeAgain(JudgeAnswers):
+    """The same answers marked by the second judge: no score is made from them, only the table of agreement."""
+
+    def path(self, jobs: Jobs) -> Path:
+        return jobs.layout.second_verdicts(self.run, self.seed)
+
+    def settings(self, jobs: Jobs) -> Slice:
+        return jobs.run_settings(self.run, "judge_again")
+
+    def judge(self, jobs: Jobs) -> Judge:
+        """Raises UserError where none is set, or one whose marks are those of the first by construction."""
+        first, second = jobs.run(self.run).evaluation.judge, jobs.run(self.run).evaluation.second_judge
+        if second is None:
+            raise UserError("evaluation.second_judge: it is not set; name another judge, or `repeat: 1` of the same")
+        settings = jobs.run_settings(self.run, "judge_answers")["evaluation.judge"]
+        same = settings == self.settings(jobs)["evaluation.second_judge"]
+        if same or first.kind == second.kind == "rule":
+            raise UserError(
+                "evaluation.second_judge: it gives the verdicts of evaluation.judge once more, so they agree in all; "
+                "name another judge, or `repeat: 1` of a served one"
+            )
+        return second
+
+
+def judged_twice(jobs: Jobs) -> list[tuple[JudgeAnswers, JudgeAgain]]:
+    """The verdicts of both judges on the same answers, for every run with a second judge that is scored."""
+    pairs = [pair for pair in jobs.evaluations if jobs.run(pair[0]).evaluation.second_judge is not None]
+    return [(JudgeAnswers(*pair), JudgeAgain(*pair)) for pair in pairs]
 
 
 @dataclass(frozen=True)
@@ -452,6 +489,7 @@ class RenderReport(Step):
 
     def inputs(self, jobs: Jobs) -> Iterable[Step]:
         yield from (ExecuteNotebook(item) for item in jobs.items)
+        yield from (step for pair in judged_twice(jobs) for step in pair)
 
     def settings(self, jobs: Jobs) -> Slice:
         return {"items": list(jobs.items)}
@@ -504,6 +542,7 @@ STEPS: dict[str, type[Step]] = {
         TrainInstruction,
         AnswerQuestions,
         JudgeAnswers,
+        JudgeAgain,
         ScoreAnswers,
         MeasureItem,
         ExecuteNotebook,
