@@ -36,22 +36,9 @@ def film_file(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory) -> tuple[Path, Path]:
     """Checkpoint and visual encoder with random weights that fit each other."""
-    from dynfocus.network.clip import build, save
-
     root = tmp_path_factory.mktemp("toy")
     toy_models.own_model(root / "model")
-    shape = {
-        "embed_dim": 8,
-        "vision_cfg": {
-            "image_size": 16,
-            "patch_size": 4,
-            "width": toy_models.WIDTH,
-            "layers": 2,
-            "head_width": 6,
-        },
-        "text_cfg": {"context_length": 4, "vocab_size": 8, "width": 8, "heads": 2, "layers": 1},
-    }
-    save(build(shape), shape, root / "clip")
+    toy_models.clip(root / "clip")
     return root / "model", root / "clip"
 
 

@@ -1,4 +1,4 @@
-"""lmms-eval itself runs a local task with our model; replies and accuracy are those of our own loop.
+"""lmms-eval itself runs a local task with our model, from films or their features: our own loop's replies and accuracy.
 
 Needs lmms-eval, which is no dependency of the project: docs/benchmarks/lmms_eval.md says how to install it beside.
 """
@@ -13,11 +13,22 @@ import sys
 import official_files
 import pytest
 import toy_models
-from scripted import make_config
+import yaml
+from benchmark_films import film
 
-from dynfocus.config.schema import Network
+from dynfocus.config.load import load_config
 
 pytest.importorskip("lmms_eval")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+PROFILE = {
+    "video": {"fps": 2.0, "image_size": 16},
+    "feature_precision": "fp32",
+    "backbones": {"clip": {"layer": -1}},
+    "network": toy_models.NETWORK,
+    "evaluation": {"max_new_tokens": 1, "batch_size": 4},
+    "hardware": {"device": "cpu", "threads": 1},
+}
 
 TASK = """
 task: local_video_mme
@@ -62,14 +73,12 @@ def process_results(doc, results):
 """
 
 
-def our_rows(tmp_path):
-    """Replies and the score record of our own loop."""
+def our_rows(config, tmp_path):
+    """Replies and the accuracy of our own loop."""
     from dynfocus.evaluation.answer import answer_shard
     from dynfocus.evaluation.lines import read_lines, write_lines
     from dynfocus.evaluation.score import score_run
 
-    config = make_config(max_new_tokens=1, batch_size=4)
-    config = config.model_copy(update={"network": Network(**toy_models.NETWORK)})
     answers, scores = tmp_path / "answers.jsonl", tmp_path / "scores.json"
     places = (tmp_path / "model", tmp_path / "data", tmp_path / "features", answers, tmp_path / "work")
     answer_shard(config, "run", 0, ["video_mme"], 0, 1, *places)
@@ -79,26 +88,40 @@ def our_rows(tmp_path):
     return samples, json.loads(scores.read_text())[0]["metrics"]["accuracy"]["value"]
 
 
-def test_lmms_eval_gives_our_replies_and_our_accuracy(tmp_path):
+@pytest.mark.parametrize(
+    "source",
+    ["clip={root}/clip,config={root}/profile.yaml", "data={root}/data,features={root}/features"],
+    ids=["from films", "from features"],
+)
+def test_lmms_eval_gives_our_replies_and_our_accuracy(tmp_path, repository, source):
+    from dynfocus.features.extract import extract
+
     file = tmp_path / "data/video_mme/test.jsonl"
     rows = official_files.video_mme(tmp_path / "data/video_mme", videos=4)
     toy_models.own_model(tmp_path / "model", says="ABCD")
-    videos = {f"data/video00000{number}.mp4": 3 + number for number in range(4)}
-    toy_models.features(tmp_path / "features/video_mme", videos)
-    samples, _ = our_rows(tmp_path)
+    toy_models.clip(tmp_path / "clip")
+    profile = {"extends": str(repository / "config/mini.yaml"), **PROFILE}
+    (tmp_path / "profile.yaml").write_text(yaml.safe_dump(profile))
+    config = load_config([tmp_path / "profile.yaml"], [])
+    videos = [f"data/video00000{number}.mp4" for number in range(4)]
+    for number, video in enumerate(videos):
+        film(tmp_path / "data/video_mme" / video, frames=8 + 4 * number)
+    shard = tmp_path / "features/video_mme/shard-0-of-1.safetensors"
+    extract(config, "video_mme", videos, tmp_path / "data/video_mme", tmp_path / "clip", shard, "")
+    samples, _ = our_rows(config, tmp_path)
     predicted = {sample["sample_id"]: sample["predicted"] for sample in samples}
     assert len(set(predicted.values()) - {None}) > 1, "the toy model names several letters"
     for number, row in enumerate(rows):
         row["answer"] = (predicted[row["question_id"]] if number % 2 else None) or "D"
     official_files.write(file, rows)
-    samples, ours = our_rows(tmp_path)
+    samples, ours = our_rows(config, tmp_path)
     assert 0 < ours < 100
 
     tasks = tmp_path / "tasks"
     tasks.mkdir()
     (tasks / "local_video_mme.yaml").write_text(TASK.format(file=file))
     (tasks / "utils.py").write_text(UTILS.format(data=str(tmp_path / "data")))
-    arguments = f"pretrained={tmp_path / 'model'},data={tmp_path / 'data'},features={tmp_path / 'features'}"
+    arguments = f"pretrained={tmp_path / 'model'},{source.format(root=tmp_path)}"
     command = [sys.executable, "-m", "lmms_eval", "--model", "dynfocus", "--device", "cpu", "--batch_size", "4"]
     command += ["--model_args", f"{arguments},prompt_field=question", "--tasks", "local_video_mme"]
     command += ["--include_path", str(tasks), "--log_samples", "--output_path", str(tmp_path / "lmms")]

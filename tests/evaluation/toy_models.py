@@ -115,6 +115,19 @@ def own_model(folder: Path, says: str = "", **network) -> None:
     DynFocusProcessor(tokenizer, character_tokenizer(), config).save_pretrained(folder)
 
 
+def clip(folder: Path) -> None:
+    """A visual encoder with random weights for `own_model`: pictures of 16 x 16 pixels, 16 patches, 12 channels."""
+    from dynfocus.network.clip import build, save
+
+    torch.manual_seed(0)
+    shape = {
+        "embed_dim": 8,
+        "vision_cfg": {"image_size": 16, "patch_size": 4, "width": WIDTH, "layers": 2, "head_width": 6},
+        "text_cfg": {"context_length": 4, "vocab_size": 8, "width": 8, "heads": 2, "layers": 1},
+    }
+    save(build(shape), shape, folder)
+
+
 def features(folder: Path, videos: dict[str, int]) -> None:
     """A feature store of one shard: random features, `videos` maps an id to its number of frames."""
     folder.mkdir(parents=True, exist_ok=True)
