@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus.errors import UserError
+from dynfocus.files import HALF, SURROGATE
 
 LAYOUTS = "docs/benchmarks/LAYOUT.md for benchmarks, src/dynfocus/datasets/LAYOUT.md for training sets"
 LONGEST_FIELD = 2**31 - 1
 """Characters of a CSV field; the csv module's own limit is 131,072."""
+MOST_DIGITS = 9
+"""Of an index in digits: more than any list has."""
 
 
 class Row:
@@ -72,6 +75,8 @@ class Row:
         value = self[field]
         if isinstance(value, (str, dict)) or not hasattr(value, "__iter__"):
             raise self.wrong(field, "a list of texts")
+        if any(item is None or isinstance(item, (dict, list, bool)) for item in value):
+            raise self.wrong(field, "a list of texts, and one of its items is none")
         return [str(item) for item in value]
 
     def inner(self, field: str) -> Row:
@@ -91,8 +96,8 @@ class Row:
     def index(self, field: str, count: int) -> int:
         """A field that must be a whole number from 0 to `count` - 1, as a number or in digits."""
         text = self.text(field)
-        if not text.isdecimal() or int(text) >= count:
-            raise self.wrong(field, f"an index from 0 to {count - 1}, not {text!r}")
+        if not text.isdecimal() or len(text) > MOST_DIGITS or int(text) >= count:
+            raise self.wrong(field, f"an index from 0 to {count - 1}, not {text[: MOST_DIGITS + 1]!r}")
         return int(text)
 
     def wrong(self, field: str, expected: str) -> UserError:
@@ -130,7 +135,14 @@ def _content(file: Path) -> str:
 
 def _parsed(file: Path, text: str, place: str) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        if SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError:
+        raise UserError(f"{file}{place}: {HALF}; fetch the file again") from None
+    except RecursionError:
+        raise UserError(f"{file}{place}: nested too deeply to be annotations; fetch the file again") from None
     except ValueError as error:
         raise UserError(f"{file}{place}: not valid JSON ({error}); fetch the file again") from error
 
@@ -152,6 +164,9 @@ def _csv_rows(file: Path) -> Iterator[tuple[int, Any]]:
     csv.field_size_limit(LONGEST_FIELD)
     reader = csv.DictReader(io.StringIO(_content(file), newline=""))
     try:
+        names = reader.fieldnames or []
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise UserError(f"{file}: the header names {', '.join(twice)} twice; fetch the file again")
         for number, values in enumerate(reader, 1):
             if None in values:
                 raise UserError(f"{file}, row {number}: more fields than the header names; fetch the file again")

@@ -1,4 +1,4 @@
-"""JSON lines files that survive a kill: append with sync, drop a torn tail, replace atomically."""
+"""JSON lines files that survive a kill: append with sync, drop a torn tail, replace atomically; rows read as types."""
 
 from __future__ import annotations
 
@@ -8,16 +8,36 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from dynfocus.errors import UserError
 from dynfocus.files import parse_json, read_jsonl, write_text
 
+T = TypeVar("T")
+REPAIR = "delete it and run the step that makes it"
+
 
 def read_lines(file: Path) -> list[dict[str, Any]]:
     """All rows of a finished file."""
-    repair = "delete it and run the step that makes it"
-    return [row for _, row in read_jsonl(file, repair, may_be_empty=True)]
+    return [row for _, row in read_jsonl(file, REPAIR, may_be_empty=True)]
+
+
+def read_as(kind: type[T], file: Path) -> list[T]:
+    """All rows of a finished file as a dataclass, which need not take all fields of a row.
+
+    Raises UserError, with file, line and field, where a row lacks one or has another type in it.
+    """
+    adapter, found = TypeAdapter(kind), []
+    for number, row in read_jsonl(file, REPAIR, may_be_empty=True):
+        try:
+            found.append(adapter.validate_python(row))
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            raise UserError(f"{file}, line {number}: {field}: {first['msg'].lower()}; {REPAIR}") from None
+    return found
 
 
 def write_lines(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -35,7 +55,10 @@ def complete_rows(file: Path, content: bytes) -> tuple[list[dict[str, Any]], int
             text = line.decode()
         except UnicodeDecodeError as error:
             raise UserError(f"{file}, line {number}: not UTF-8 text; mend or delete that line") from error
-        rows.append(parse_json(text, file, "mend or delete that line", number))
+        row = parse_json(text, file, "mend or delete that line", number)
+        if not isinstance(row, dict):
+            raise UserError(f"{file}, line {number}: {type(row).__name__}, not a row; mend or delete that line")
+        rows.append(row)
         complete += len(line)
     return rows, complete
 

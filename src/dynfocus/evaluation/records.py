@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dynfocus.errors import UserError
-from dynfocus.evaluation.lines import read_lines
+from dynfocus.evaluation.lines import read_as
 from dynfocus.evaluation.questions import Answer, Question, Verdict
 
 AnswersByBenchmark = dict[str, dict[str, Answer]]
@@ -18,8 +18,7 @@ def read_answers(files: Sequence[Path]) -> AnswersByBenchmark:
     """Answers of all shards, by benchmark and question id."""
     answers: AnswersByBenchmark = {}
     for file in files:
-        for row in read_lines(file):
-            answer = Answer(row["benchmark"], row["question_id"], row["status"], row["reply"])
+        for answer in read_as(Answer, file):
             known = answers.setdefault(answer.benchmark, {})
             if answer.question_id in known:
                 raise UserError(
@@ -33,10 +32,15 @@ def read_answers(files: Sequence[Path]) -> AnswersByBenchmark:
 def read_verdicts(file: Path) -> VerdictsByBenchmark:
     """Verdicts by benchmark and (item id, criterion)."""
     verdicts: VerdictsByBenchmark = {}
-    for row in read_lines(file):
-        fields = ("benchmark", "item_id", "criterion", "status", "marks", "reply", "judge")
-        verdict = Verdict(*(row[field] for field in fields))
-        verdicts.setdefault(verdict.benchmark, {})[verdict.item_id, verdict.criterion] = verdict
+    for verdict in read_as(Verdict, file):
+        known = verdicts.setdefault(verdict.benchmark, {})
+        key = verdict.item_id, verdict.criterion
+        if key in known:
+            raise UserError(
+                f"{file}: {verdict.item_id} of {verdict.benchmark} is marked twice for {verdict.criterion}; "
+                "delete the file and judge again"
+            )
+        known[key] = verdict
     return verdicts
 
 

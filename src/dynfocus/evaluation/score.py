@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynfocus.errors import UserError
 from dynfocus.evaluation.benchmarks import Benchmark, Selection, benchmark, load_questions, selection
-from dynfocus.evaluation.lines import read_lines, write_lines
+from dynfocus.evaluation.lines import read_as, write_lines
 from dynfocus.evaluation.parsing import LETTERS
-from dynfocus.evaluation.questions import Answer, Metric, Question, Sample, Verdict
+from dynfocus.evaluation.questions import Answer, Metric, Question, Sample, SampleStatus, Verdict
 from dynfocus.evaluation.records import read_answers, read_verdicts, require_complete
 from dynfocus.evaluation.statistics import Comparison, Estimate, bounds, compare, estimate
 from dynfocus.files import hash_of, write_json
@@ -149,6 +149,27 @@ def letter_shares(letters: Sequence[str | None], samples: Sequence[Sample]) -> d
     return {letter: 100.0 * counts[letter] / total for letter in LETTERS if counts[letter]}
 
 
+@dataclass(frozen=True)
+class SampleRow:
+    """A line of the samples file, as it is read."""
+
+    benchmark: str
+    video: str
+    sample_id: str
+    question_ids: tuple[str, ...]
+    status: SampleStatus
+    values: dict[str, float | None]
+    groups: dict[str, tuple[str, ...]]
+    unparsed: bool
+    predicted: str | None
+    correct: str | None
+
+    def sample(self) -> Sample:
+        """The sample that was written."""
+        fields = {name: value for name, value in vars(self).items() if name not in ("benchmark", "video")}
+        return Sample(cluster=self.video, **fields)
+
+
 def sample_row(name: str, sample: Sample, answers: Mapping[str, Answer]) -> dict[str, Any]:
     """The line of one sample in the samples file."""
     return {
@@ -168,21 +189,7 @@ def sample_row(name: str, sample: Sample, answers: Mapping[str, Answer]) -> dict
 
 def read_samples(file: Path, name: str) -> list[Sample]:
     """Samples of one benchmark from a samples file."""
-    return [
-        Sample(
-            sample_id=row["sample_id"],
-            cluster=row["video"],
-            question_ids=tuple(row["question_ids"]),
-            status=row["status"],
-            values=row["values"],
-            groups={grouping: tuple(labels) for grouping, labels in row["groups"].items()},
-            unparsed=row["unparsed"],
-            predicted=row["predicted"],
-            correct=row["correct"],
-        )
-        for row in read_lines(file)
-        if row["benchmark"] == name
-    ]
+    return [row.sample() for row in read_as(SampleRow, file) if row.benchmark == name]
 
 
 def compare_runs(name: str, metric: str, a: Path, b: Path, draws: int = 2000) -> Comparison:

@@ -106,7 +106,13 @@ def reply_of(body: Any) -> Reply | None:
     if isinstance(content, list):
         content = "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
     text = content if isinstance(content, str) else message.get("refusal")
-    return Reply(str(text or ""), str(body.get("model") or ""), str(choice.get("finish_reason") or ""))
+    served_by, finish = body.get("model"), choice.get("finish_reason")
+    return Reply(*(_storable(str(part or "")) for part in (text, served_by, finish)))
+
+
+def _storable(text: str) -> str:
+    """The text with a question mark for each half of a surrogate pair, which JSON can say and no file can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def usage_of(body: Any) -> dict[str, Any]:
