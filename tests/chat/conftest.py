@@ -87,6 +87,9 @@ def server(chat):
     listening = running.config.bind_socket()
     thread = Thread(target=running.run, args=([listening],), daemon=True)
     thread.start()
+    while not running.started:
+        assert thread.is_alive()
+        thread.join(0.1)
     yield listening.getsockname()
     running.should_exit = True
     thread.join(20)

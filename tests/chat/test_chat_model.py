@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,22 @@ def test_a_turn_tells_cones_prototypes_and_tokens(chat_model, film_file):
     assert all(look.prototype_frames[look.prototype_of_frame[frame]] in range(len(film)) for frame in range(len(film)))
 
 
+def test_words_come_as_they_are_made_and_a_reply_can_be_stopped(chat_model, film_file):
+    film, said, stop = chat_model.open(film_file), [], threading.Event()
+    whole = chat_model.ask(film, [], "What moves?", said=said.append).reply
+    assert said[-1] == whole and all(whole.startswith(part) for part in said) and len(said) > 1
+    assert chat_model.ask(film, [], "What moves?", said=lambda _: stop.set(), stop=stop).reply == said[0]
+
+
+def test_other_selection_settings_hold_for_one_question(chat_model, film_file):
+    film = chat_model.open(film_file)
+    trained = chat_model.selection
+    look = chat_model.ask(film, [], "What moves?", (5, 0.2)).look
+    assert len(look.scores) == 5 and len(set(look.prototype_of_frame)) == 5
+    assert look.tokens == sum(look.tokens_per_frame) < look.all_cones
+    assert chat_model.selection == trained and len(chat_model.ask(film, [], "What moves?").look.scores) == trained[0]
+
+
 def test_what_was_said_before_changes_the_reply(chat_model, film_file):
     film = chat_model.open(film_file)
     first = chat_model.ask(film, [], "What moves?")
@@ -90,7 +107,7 @@ def test_another_encoder_answers_without_a_time_line(tmp_path, folders, chat_con
     toy_models.own_model(tmp_path / "model", encoder="two_token")
     model = ChatModel(tmp_path / "model", folders[1], chat_config)
     look = model.ask(model.open(film_file), [], "What moves?").look
-    assert look.tokens == 24 and look.cones == look.scores == []
+    assert look.tokens == 24 and look.cones == look.scores == [] and look.all_cones == 0 and model.selection is None
 
 
 def test_mistakes_are_one_line(chat_model, folders, chat_config, tmp_path):

@@ -79,7 +79,10 @@ class Guard:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the server is busy with others; try again in a moment")
         self.uploads += uploading
         try:
-            await self.app(scope, steady(receive, length), patient(send))
+            receive = steady(receive, length)
+            first = await receive()
+            if first["type"] != "http.disconnect":
+                await self.app(scope, after(first, receive), patient(send))
         finally:
             self.uploads -= uploading
 
@@ -154,6 +157,16 @@ def steady(receive: Receive, length: int) -> Receive:
             return {"type": "http.disconnect"}
         received += len(message.get("body", b""))
         return message
+
+    return next_part
+
+
+def after(first: Message, receive: Receive) -> Receive:
+    """`receive` that gives a message again that was read already."""
+    read = [first]
+
+    async def next_part() -> Message:
+        return read.pop() if read else await receive()
 
     return next_part
 

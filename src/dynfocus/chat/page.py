@@ -40,7 +40,7 @@ STYLE = f"""
 .strip img {{ display: block; width: 100%; border: 3px solid transparent; border-radius: 4px; }}
 .strip .rod img {{ border-color: {ROD}66; opacity: .6; }} .strip .cone img {{ border-color: {CONE}; }}
 .strip .cone {{ font-weight: 600; }}
-.nicegui-content {{ padding: 12px; }}
+.nicegui-content {{ padding: 12px; }} .q-uploader__list {{ display: none; }} .q-uploader__subtitle {{ display: none; }}
 """
 
 
@@ -96,11 +96,12 @@ class Answers:
 
     async def ask(self, chat: Chat, question: str, selection: tuple[int, float] | None, stop: Event) -> None:
         """Ask the model; the words come as they are made."""
-        loop = asyncio.get_running_loop()
+        loop, made = asyncio.get_running_loop(), []
         with self._talk, ui.column().classes("w-full gap-0 cursor-pointer") as block:
             ui.label(question).classes("text-sm opacity-70")
             reply = ui.label("…").classes("reply font-semibold")
             meta = ui.label().classes("meta text-xs opacity-70")
+            block.on("click", lambda: [self._draw(turn) for turn in made])
 
         def said(words: str) -> None:
             loop.call_soon_threadsafe(reply.set_text, words + " …")
@@ -112,7 +113,7 @@ class Answers:
             raise
         reply.set_text((turn.reply or "(no words)") + (" (stopped)" if stop.is_set() else ""))
         meta.set_text(costs(turn))
-        block.on("click", lambda: self._draw(turn))
+        made.append(turn)
         self.history.append((turn.question, turn.reply))
         self._draw(turn)
 
@@ -148,30 +149,24 @@ class Page:
     def __init__(self, chat: Chat):
         self._chat, self._film, self._stop, self._answering = chat, None, Event(), False
         self._uploaded: Path | None = None
+        self._left = False
         ui.add_css(STYLE)
         with ui.column().classes("w-full max-w-6xl mx-auto gap-3"):
             ui.label("DynFocus").classes("text-2xl font-bold")
-            ui.label(chat.about).classes("about opacity-80")
+            ui.label(chat.about).classes("about opacity-80 max-w-4xl")
             self._films()
             self._status = ui.label("Choose a film.").classes("status").props('role="status"')
-            self._video = ui.video("", muted=True).classes("w-full max-w-md").props('playsinline preload="metadata"')
-            self._video.set_visibility(False)
-            self._chips = ui.row().classes("gap-1")
-            with ui.row().classes("w-full items-center no-wrap"):
-                self._question = (
-                    ui.input("Question").classes("grow").props(f"maxlength={LONGEST_QUESTION} outlined dense")
-                )
-                self._question.on("keydown.enter", lambda: self.ask(self._question.value))
-                self._ask = ui.button("Ask", on_click=lambda: self.ask(self._question.value)).classes("ask")
-                ui.button("Stop", on_click=self._stop.set).classes("stop").props("outline")
-                ui.button("New talk", on_click=self.start_again).classes("new").props("flat dense")
-            self._settings()
+            with ui.element("div").classes("w-full grid gap-4 grid-cols-1 md:grid-cols-[2fr_3fr]"):
+                self._video = ui.video("", muted=True).classes("w-full max-h-80").props("playsinline preload=auto")
+                with ui.column().classes("gap-2 min-w-0"):
+                    self._ask_row()
+                    self._settings()
             with ui.element("div").classes(f"w-full grid gap-3 grid-cols-1 md:grid-cols-{len(chat.models)}"):
                 self._columns = [Answers(title, model, self._video.seek) for title, model in chat.models.items()]
             if len(self._columns) > 1:
                 self._beside.bind_value_to(self._columns[1].card, "visible")
         self._show(None)
-        ui.context.client.on_delete(self._forget)
+        ui.context.client.on_delete(self._leave)
 
     def _films(self) -> None:
         with ui.row().classes("items-center gap-2"):
@@ -184,13 +179,21 @@ class Page:
                     label="or a video of yours",
                     auto_upload=True,
                     max_file_size=guard.LARGEST_UPLOAD,
-                    max_files=None,
                     on_upload=self.take,
                     on_rejected=lambda: self._say("the video is larger than 1 GiB"),
                 )
                 .props('accept="video/*" flat bordered dense')
                 .classes("w-64")
             )
+
+    def _ask_row(self) -> None:
+        self._chips = ui.row().classes("gap-1")
+        self._question = ui.input("Question").classes("w-full").props(f"maxlength={LONGEST_QUESTION} outlined dense")
+        self._question.on("keydown.enter", lambda: self.ask(self._question.value))
+        with ui.row().classes("gap-2"):
+            self._ask = ui.button("Ask", on_click=lambda: self.ask(self._question.value)).classes("ask")
+            ui.button("Stop", on_click=self._stop.set).classes("stop").props("outline")
+            ui.button("New talk", on_click=self.start_again).classes("new").props("flat")
 
     def _settings(self) -> None:
         selections = [model.selection for model in self._chat.models.values() if model.selection]
@@ -213,6 +216,8 @@ class Page:
         name = file_name(event.file.name)
         path = self._chat.folder / f"{secrets.token_hex(8)}{Path(name).suffix[:8]}"
         await event.file.save(path)
+        if self._left:
+            return path.unlink()
         self._upload.reset()
         self._forget()
         self._uploaded = path
@@ -233,7 +238,7 @@ class Page:
         with self._chips:
             for question in questions:
                 ui.button(question, on_click=lambda one=question: self.ask(one)).classes("chip").props(
-                    "rounded outline dense no-caps size=sm"
+                    "rounded outline no-caps padding='2px 10px'"
                 )
 
     async def ask(self, question: Any) -> None:
@@ -274,8 +279,12 @@ class Page:
         self._status.set_text(words)
         self._status.classes(add="text-negative" if failed else "", remove="" if failed else "text-negative")
 
-    def _forget(self) -> None:
+    def _leave(self) -> None:
+        self._left = True
         self._stop.set()
+        self._forget()
+
+    def _forget(self) -> None:
         if self._uploaded is not None:
             self._uploaded.unlink(missing_ok=True)
             self._uploaded = None
