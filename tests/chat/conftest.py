@@ -74,7 +74,7 @@ def chat_model(folders, chat_config):
 def chat(chat_model, film_file, tmp_path_factory):
     """What the page shows: two columns of one toy model, and one example."""
     page = pytest.importorskip("dynfocus.chat.page")
-    example = page.Example(film_file, ("What moves?", "Where is it?"))
+    example = page.Example(film_file, {"What moves?": "a square", "Where is it?": ""})
     return page.Chat({"one": chat_model, "two": chat_model}, [example], "a toy", tmp_path_factory.mktemp("uploads"))
 
 

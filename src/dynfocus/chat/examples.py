@@ -1,8 +1,11 @@
-"""What the page offers to click, and its word on what the model knows: from the data here and the configuration."""
+"""What there is to click and to learn from: films with questions out of the data here, and what the model knows."""
 
 from __future__ import annotations
 
-from dynfocus.chat.page import Example
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
 from dynfocus.config.schema import Config
 from dynfocus.evaluation.benchmarks import BENCHMARKS, benchmark, load_questions
 from dynfocus.steps.layout import Layout
@@ -10,20 +13,28 @@ from dynfocus.steps.layout import Layout
 MOST_FILMS, MOST_QUESTIONS = 4, 5
 
 
-def examples(layout: Layout) -> list[Example]:
-    """Films with open questions of the benchmarks that are prepared here, one benchmark after the other."""
+@dataclass(frozen=True)
+class Example:
+    """A film, and questions about it with the annotated answers (empty where they are withheld)."""
+
+    path: Path
+    questions: Mapping[str, str]
+
+
+def examples(layout: Layout, benchmarks: Iterable[str] = BENCHMARKS) -> list[Example]:
+    """The films with the most open questions, two of each benchmark that is prepared here."""
     found: list[Example] = []
-    for name in BENCHMARKS:
+    for name in benchmarks:
         adapter = benchmark(name)
         folder = layout.data / adapter.data_set
         if not folder.is_dir():
             continue
-        films: dict[str, list[str]] = {}
+        films: dict[str, dict[str, str]] = {}
         for question in load_questions(adapter, layout.data):
             if question.video is not None and question.options is None and (folder / question.video).is_file():
-                films.setdefault(question.video, []).append(question.encoder_prompt)
+                films.setdefault(question.video, {})[question.encoder_prompt] = question.gold or ""
         ranked = sorted(films, key=lambda video: (-len(films[video]), video))[: MOST_FILMS // 2]
-        found += [Example(folder / one, tuple(dict.fromkeys(films[one]))[:MOST_QUESTIONS]) for one in ranked]
+        found += [Example(folder / one, dict(list(films[one].items())[:MOST_QUESTIONS])) for one in ranked]
     return found[:MOST_FILMS]
 
 

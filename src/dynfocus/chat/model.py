@@ -25,6 +25,7 @@ from dynfocus.errors import UserError
 from dynfocus.evaluation.answerers.base import model_type
 from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generation_config
 from dynfocus.network import DynFocusProcessor, clip
+from dynfocus.network.explanation import Explanation
 from dynfocus.network.tokens import cone_frame_tokens
 from dynfocus.network.vision import load_vision_tower
 from dynfocus.prompts import SYSTEM, encoder_prompt
@@ -164,16 +165,21 @@ class ChatModel:
             )
         return history
 
-    def _look(self, film: Film, question: str) -> Look:
-        tokens = self._model.num_visual_tokens(len(film))
-        if self._model.config.encoder != "dynfocus":
-            return Look(tokens, 0, [], [], [], [], [])
-        prompt = self._processor.encode_prompts([question])
-        made = self._model.explain(
+    @torch.inference_mode()
+    def explain(self, film: Film, question: str) -> Explanation:
+        """What the network does with a film under a question. Raises UserError where the model selects no frames."""
+        prompt = self._processor.encode_prompts([encoder_prompt(question)])
+        return self._model.explain(
             film.features.to(self._device, self._model.dtype),
             prompt["prompt_input_ids"].to(self._device),
             prompt["prompt_attention_mask"].to(self._device),
         )
+
+    def _look(self, film: Film, question: str) -> Look:
+        tokens = self._model.num_visual_tokens(len(film))
+        if self.selection is None:
+            return Look(tokens, 0, [], [], [], [], [])
+        made = self.explain(film, question)
         return Look(
             tokens,
             len(film) * cone_frame_tokens(self._model.config),

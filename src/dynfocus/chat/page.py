@@ -24,6 +24,7 @@ from nicegui import Client, run, ui
 from nicegui.events import EChartPointClickEventArguments, UploadEventArguments
 
 from dynfocus.chat import guard
+from dynfocus.chat.examples import Example
 from dynfocus.chat.film import Film
 from dynfocus.chat.model import ChatModel, Exchange, Turn
 from dynfocus.errors import UserError
@@ -42,14 +43,6 @@ STYLE = f"""
 .strip .cone {{ font-weight: 600; }}
 .nicegui-content {{ padding: 12px; }} .q-uploader__list {{ display: none; }} .q-uploader__subtitle {{ display: none; }}
 """
-
-
-@dataclass(frozen=True)
-class Example:
-    """A film to click, and questions about it."""
-
-    path: Path
-    questions: tuple[str, ...]
 
 
 @dataclass
@@ -149,7 +142,7 @@ class Page:
     def __init__(self, chat: Chat):
         self._chat, self._film, self._stop, self._answering = chat, None, Event(), False
         self._uploaded: Path | None = None
-        self._left = False
+        self._left, self._truths = False, {}
         ui.add_css(STYLE)
         with ui.column().classes("w-full max-w-6xl mx-auto gap-3"):
             ui.label("DynFocus").classes("text-2xl font-bold")
@@ -221,9 +214,9 @@ class Page:
         self._upload.reset()
         self._forget()
         self._uploaded = path
-        await self.open(path, (), name)
+        await self.open(path, {}, name)
 
-    async def open(self, path: Path, questions: Sequence[str], name: str = "") -> None:
+    async def open(self, path: Path, questions: Mapping[str, str], name: str = "") -> None:
         """Decode a film and show it with questions to click."""
         name = name or path.name
         self._say(f"Reading {name} …")
@@ -234,6 +227,7 @@ class Page:
         self._say(f"{name}: {len(film)} frames, {film.seconds[-1]:.0f} s")
         self._video.set_source(path)
         self._show(film)
+        self._truths = questions
         self._chips.clear()
         with self._chips:
             for question in questions:
@@ -256,7 +250,8 @@ class Page:
                     selection = (self._events.value, self._ratio.value) if column.model.selection else None
                     await column.ask(self._chat, question, checked(selection), self._stop)
             self._question.set_value("")
-            self._say("")
+            truth = self._truths.get(question)
+            self._say(f"The annotated answer is: {truth}" if truth else "")
         except UserError as error:
             self._say(str(error), failed=True)
         finally:
