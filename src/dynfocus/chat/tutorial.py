@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 
 import numpy as np
+from IPython.display import HTML
+from markupsafe import escape
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 from PIL import Image
@@ -15,7 +17,7 @@ from dynfocus.chat.film import Film
 from dynfocus.chat.model import ChatModel
 from dynfocus.errors import UserError
 from dynfocus.network.explanation import Explanation
-from dynfocus.reporting.figures import BLUE, ORANGE, use_style
+from dynfocus.reporting.figures import BLUE, ORANGE, embedded_figure, use_style
 from dynfocus.reporting.session import Session
 
 RUN, BENCHMARK = "dynfocus", "msvd_qa"
@@ -34,6 +36,11 @@ def open_lesson(session: Session) -> tuple[ChatModel, Film, Example]:
             f"{layout.data / BENCHMARK}: no films; make them with: dynfocus prepare-data --dataset {BENCHMARK}"
         )
     return model, model.open(found[0].path), found[0]
+
+
+def show(figure: Figure, says: str) -> HTML:
+    """A figure as the notebook's page holds it; `says` describes it to who cannot see it."""
+    return HTML(f'<img src="{embedded_figure(figure)}" alt="{escape(says)}" style="max-width: 100%">')
 
 
 def pictures_of(film: Film) -> list[np.ndarray]:
