@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import sys
 import threading
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from dynfocus.chat.model import ChatModel, conversation_prompt
 from dynfocus.chat.terminal import talk
-from dynfocus.cli.chat import _chat_model
+from dynfocus.cli.chat import _chat_model, serve_chat
 from dynfocus.cli.options import load_jobs
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
@@ -131,6 +132,14 @@ def test_the_terminal_goes_on_after_a_mistake_and_forgets_on_request(chat_model,
     line = next(line for line in printed.splitlines() if set(line.strip()) == {"█", "▁"})
     assert [letter == "█" for letter in line.strip()] == turns[0].look.cones
     assert turns[2].reply == chat_model.ask(film, [], "What now?").reply
+
+
+def test_the_page_says_what_it_needs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    for module in ("dynfocus.chat.page", "dynfocus.chat.guard"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    with pytest.raises(UserError, match=r"needs uvicorn; install it: pip install 'dynfocus\[chat\]'"):
+        serve_chat(config=[Path("config/mini.yaml")], overrides=[])
 
 
 def test_the_checkpoint_of_a_run_is_checked_as_for_answering(folders, tmp_path):

@@ -61,16 +61,18 @@ def directions(outcomes: Sequence[Outcome]) -> list[str]:
     """How many directions ended how, and each with its difference."""
     if not outcomes:
         return []
-    counts = ", ".join(f"{number} {verdict}" for verdict, number in count_verdicts(outcomes).items() if number)
-    return [f"Directions that the paper states or implies here: {len(outcomes)} ({counts}).", *map(sentence, outcomes)]
+    counts = ", ".join(f"{verdict} {number}" for verdict, number in count_verdicts(outcomes).items() if number)
+    return [f"Directions that the paper states or implies here: {len(outcomes)}; {counts}.", *map(sentence, outcomes)]
 
 
 def sentence(outcome: Outcome) -> str:
     """A claim, its difference with the interval of 95 %, and its verdict."""
     found = outcome.verdict
     if outcome.difference is not None:
-        interval = "" if outcome.low is None or outcome.high is None else f" [{outcome.low:.1f}, {outcome.high:.1f}]"
-        found = f"{signed(outcome.difference, 1)}{interval} in {outcome.metric}, {outcome.verdict}"
+        bounds = [] if outcome.low is None or outcome.high is None else [outcome.low, outcome.high]
+        interval = f" [{', '.join(signed(bound, 1) for bound in bounds)}]" if bounds else ""
+        unit = outcome.metric if outcome.worse else f"the best setting ({outcome.metric})"
+        found = f"{signed(outcome.difference, 1)}{interval} in {unit}, {outcome.verdict}"
     return f"{outcome.statement} ({outcome.source}): {found}" + (f"; {outcome.reason}." if outcome.reason else ".")
 
 
