@@ -200,7 +200,7 @@ def test_the_name_that_the_server_was_started_with_is_its_own():
     [
         ("../../etc/passwd", "passwd"),
         ("a\r\nSet-Cookie:x.mp4", "aSet-Cookie:x.mp4"),
-        ("C:\\films\\a.mp4", "a.mp4"),
+        ("films\\a.mp4", "a.mp4"),
         ("\0\x1b[31m.mp4", "[31m.mp4"),
         ("a" * 5000, "a" * 120),
         ("", "video"),
