@@ -29,13 +29,17 @@ def answered(page, count):
     page.wait_for(f"({TEXT})('.meta').filter(Boolean).length === {count}")
 
 
+def fail(*arguments):
+    raise ZeroDivisionError("of the model")
+
+
 def open_example(page):
     page.evaluate("document.querySelector('.example').click()")
     page.wait_for("document.querySelectorAll('.strip img').length === 24")  # 12 frames for each of two models
     page.wait_for("document.querySelectorAll('.chip').length === 2")
 
 
-def test_a_click_on_a_film_and_a_question_shows_cones_scores_and_tokens(page, chat):
+def test_a_click_on_a_film_and_a_question_shows_cones_scores_and_tokens(page, chat, monkeypatch):
     assert texts(page, ".about") == ["a toy"]
     open_example(page)
     assert "wandering.mp4: 12 frames" in texts(page, ".status")[0]
@@ -53,6 +57,10 @@ def test_a_click_on_a_film_and_a_question_shows_cones_scores_and_tokens(page, ch
     page.wait_for("document.querySelectorAll('.nicegui-echart canvas').length === 2")
     page.evaluate("document.querySelectorAll('.frame')[6].click()")
     page.wait_for("document.querySelector('video').currentTime === 6")
+    monkeypatch.setattr(type(model), "ask", fail)
+    page.evaluate("document.querySelectorAll('.chip')[1].click()")
+    page.wait_for("document.querySelector('.status.text-negative')")
+    assert texts(page, ".status") == ["the server failed; its terminal says how"] and len(texts(page, ".reply")) == 2
     page.evaluate("document.querySelector('.new').click()")
     page.wait_for("document.querySelectorAll('.reply').length === 0")
     assert page.errors == []

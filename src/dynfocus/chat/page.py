@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,9 @@ MOST_WAITING = 8
 """Questions and films that are worked on or wait for their turn."""
 LONGEST_QUESTION = 2000
 LONGEST_NAME = 120
+MOST_PICTURES = 60
+"""Frames of a strip besides its cones; of longer films it shows every second, third ... of the rods."""
+log = logging.getLogger(__name__)
 CONE, ROD = "#d55e00", "#0072b2"
 STYLE = f"""
 .strip {{ display: flex; gap: 3px; overflow-x: auto; padding: 4px 0; }}
@@ -125,7 +129,10 @@ class Answers:
         look = turn.look if turn else None
         self._strip.clear()
         with self._strip, ui.element("div").classes("strip w-full"):
+            every = -(-len(self.film) // MOST_PICTURES)
             for number, (second, picture) in enumerate(zip(self.film.seconds, self.film.thumbnails, strict=True)):
+                if number % every and not (look and look.cones and look.cones[number]):
+                    continue
                 kind = ("cone" if look.cones[number] else "rod") if look and look.cones else ""
                 tokens = f", {look.tokens_per_frame[number]} tok" if kind else ""
                 source = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
@@ -209,7 +216,7 @@ class Page:
         name = file_name(event.file.name)
         path = self._chat.folder / f"{secrets.token_hex(8)}{Path(name).suffix[:8]}"
         await event.file.save(path)
-        if self._left:
+        if self._left or self._answering:
             return path.unlink()
         self._upload.reset()
         self._forget()
@@ -218,12 +225,17 @@ class Page:
 
     async def open(self, path: Path, questions: Mapping[str, str], name: str = "") -> None:
         """Decode a film and show it with questions to click."""
+        if self._answering:
+            return
         name = name or path.name
         self._say(f"Reading {name} …")
+        self._answering = True
         try:
             film = await self._chat.work(self._columns[0].model.open, path, name)
         except UserError as error:
             return self._say(str(error).replace(str(path), name), failed=True)
+        finally:
+            self._answering = False
         self._say(f"{name}: {len(film)} frames, {film.seconds[-1]:.0f} s")
         self._video.set_source(path)
         self._show(film)
@@ -254,6 +266,9 @@ class Page:
             self._say(f"The annotated answer is: {truth}" if truth else "")
         except UserError as error:
             self._say(str(error), failed=True)
+        except Exception:
+            log.exception("a question failed")
+            self._say("the server failed; its terminal says how", failed=True)
         finally:
             self._answering = False
             self._ask.enable()
@@ -290,10 +305,8 @@ def checked(selection: Any) -> tuple[int, float] | None:
     if selection is None:
         return None
     events, ratio = selection
-    plain = not isinstance(events, bool) and not isinstance(ratio, bool)
-    if not (
-        plain and isinstance(events, int) and 1 <= events <= 1000 and isinstance(ratio, int | float) and 0 < ratio <= 1
-    ):
+    plain = type(events) is int and type(ratio) in (int, float)
+    if not (plain and 1 <= events <= 1000 and 0 < ratio <= 1):
         raise UserError("L must be a whole number from 1 and K/L a share up to 1")
     return events, float(ratio)
 
