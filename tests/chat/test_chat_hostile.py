@@ -241,7 +241,7 @@ def test_a_trickled_body_is_cut_off(server, upload, monkeypatch):
 
 
 def test_a_steady_slow_upload_is_not_cut_off(server, upload, monkeypatch):
-    monkeypatch.setattr(guard, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(guard, "HEAD_SECONDS", 1.0)
     monkeypatch.setattr(guard, "SLOWEST_UPLOAD", 100)
     body = form(b"x" * 600)
     with connect(server) as connection:
