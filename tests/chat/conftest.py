@@ -57,15 +57,26 @@ def chat_model(folders, chat_config):
     return ChatModel(*folders, chat_config)
 
 
-@pytest.fixture
-def server(chat_model):
-    """A running server on a free port."""
-    from dynfocus.chat.server import ChatServer
+@pytest.fixture(scope="session")
+def chat(chat_model, film_file, tmp_path_factory):
+    """What the page shows: two columns of one toy model, and one example."""
+    page = pytest.importorskip("dynfocus.chat.page")
+    example = page.Example(film_file, {"What moves?": "a square", "Where is it?": ""})
+    return page.Chat({"one": chat_model, "two": chat_model}, [example], "a toy", tmp_path_factory.mktemp("uploads"))
 
-    running = ChatServer(("127.0.0.1", 0), chat_model)
-    thread = Thread(target=running.serve_forever, daemon=True)
+
+@pytest.fixture(scope="session")
+def server(chat):
+    """(host, port) of the running page; NiceGUI serves one in a process."""
+    from dynfocus.chat.page import server_of
+
+    running = server_of(chat, "127.0.0.1", 0)
+    listening = running.config.bind_socket()
+    thread = Thread(target=running.run, args=([listening],), daemon=True)
     thread.start()
-    yield running
-    running.shutdown()
-    running.server_close()
-    thread.join()
+    while not running.started:
+        assert thread.is_alive()
+        thread.join(0.1)
+    yield listening.getsockname()
+    running.should_exit = True
+    thread.join(20)

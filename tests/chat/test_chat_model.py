@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import shutil
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from rich.console import Console
 
 from dynfocus.chat.model import ChatModel, conversation_prompt
 from dynfocus.chat.terminal import talk
-from dynfocus.cli.chat import _chat_model
+from dynfocus.cli.chat import _chat_model, serve_chat
 from dynfocus.cli.options import load_jobs
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
@@ -65,6 +67,22 @@ def test_a_turn_tells_cones_prototypes_and_tokens(chat_model, film_file):
     assert all(look.prototype_frames[look.prototype_of_frame[frame]] in range(len(film)) for frame in range(len(film)))
 
 
+def test_words_come_as_they_are_made_and_a_reply_can_be_stopped(chat_model, film_file):
+    film, said, stop = chat_model.open(film_file), [], threading.Event()
+    whole = chat_model.ask(film, [], "What moves?", said=said.append).reply
+    assert said[-1] == whole and all(whole.startswith(part) for part in said) and len(said) > 1
+    assert chat_model.ask(film, [], "What moves?", said=lambda _: stop.set(), stop=stop).reply == said[0]
+
+
+def test_other_selection_settings_hold_for_one_question(chat_model, film_file):
+    film = chat_model.open(film_file)
+    trained = chat_model.selection
+    look = chat_model.ask(film, [], "What moves?", (5, 0.2)).look
+    assert len(look.scores) == 5 and len(set(look.prototype_of_frame)) == 5
+    assert look.tokens == sum(look.tokens_per_frame) < look.all_cones
+    assert chat_model.selection == trained and len(chat_model.ask(film, [], "What moves?").look.scores) == trained[0]
+
+
 def test_what_was_said_before_changes_the_reply(chat_model, film_file):
     film = chat_model.open(film_file)
     first = chat_model.ask(film, [], "What moves?")
@@ -90,7 +108,7 @@ def test_another_encoder_answers_without_a_time_line(tmp_path, folders, chat_con
     toy_models.own_model(tmp_path / "model", encoder="two_token")
     model = ChatModel(tmp_path / "model", folders[1], chat_config)
     look = model.ask(model.open(film_file), [], "What moves?").look
-    assert look.tokens == 24 and look.cones == look.scores == []
+    assert look.tokens == 24 and look.cones == look.scores == [] and look.all_cones == 0 and model.selection is None
 
 
 def test_mistakes_are_one_line(chat_model, folders, chat_config, tmp_path):
@@ -114,6 +132,14 @@ def test_the_terminal_goes_on_after_a_mistake_and_forgets_on_request(chat_model,
     line = next(line for line in printed.splitlines() if set(line.strip()) == {"█", "▁"})
     assert [letter == "█" for letter in line.strip()] == turns[0].look.cones
     assert turns[2].reply == chat_model.ask(film, [], "What now?").reply
+
+
+def test_the_page_says_what_it_needs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    for module in ("dynfocus.chat.page", "dynfocus.chat.guard"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    with pytest.raises(UserError, match=r"needs uvicorn; install it: pip install 'dynfocus\[chat\]'"):
+        serve_chat(config=[Path("config/mini.yaml")], overrides=[])
 
 
 def test_the_checkpoint_of_a_run_is_checked_as_for_answering(folders, tmp_path):

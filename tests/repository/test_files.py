@@ -156,9 +156,9 @@ def test_notebooks_are_stored_without_what_a_run_leaves(repository, files):
         assert notebook["metadata"]["kernelspec"]["name"] == "python3", f"{file}: the kernel must be python3"
 
 
-def test_every_notebook_belongs_to_an_item(repository, files):
+def test_every_notebook_belongs_to_an_item_or_is_the_tutorial(repository, files):
     items = yaml.safe_load((repository / "config" / "experiments.yaml").read_text())["items"].values()
-    wanted = {Path("notebooks") / item["notebook"] for item in items}
+    wanted = {Path("notebooks") / name for name in ("tutorial.ipynb", *(item["notebook"] for item in items))}
     assert wanted == {file for file in files if file.suffix == ".ipynb"}, "config/experiments.yaml against notebooks/"
 
 

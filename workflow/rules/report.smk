@@ -25,6 +25,30 @@ rule execute_notebook:
         "dynfocus execute-notebook --config {params.config} --item {wildcards.item} 2>&1 | tee {log}"
 
 
+rule execute_tutorial:
+    input:
+        inputs_of("execute_tutorial"),
+    output:
+        "<results>/tutorial.ipynb",
+        "<results>/tutorial.html",
+    log:
+        "<logs>/execute_tutorial.log",
+    benchmark:
+        "<times>/execute_tutorial.tsv"
+    conda:
+        "../../environment.yml"
+    threads: threads_of("execute_tutorial")
+    resources:
+        gpu=gpus_of("execute_tutorial"),
+    params:
+        config=RESOLVED,
+        settings=settings_of("execute_tutorial"),
+    message:
+        "Executing the tutorial on seed {params.settings[seed]} of the {params.settings[profile]} profile"
+    shell:
+        "dynfocus execute-tutorial --config {params.config} 2>&1 | tee {log}"
+
+
 rule render_report:
     input:
         inputs_of("render_report"),

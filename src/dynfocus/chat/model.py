@@ -9,20 +9,24 @@ turn.reply, turn.look.cones, turn.look.tokens_per_frame
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Lock
+from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, StoppingCriteria, StoppingCriteriaList
 
 from dynfocus.chat.film import Film, open_film
 from dynfocus.config.schema import Config
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
 from dynfocus.evaluation.answerers.base import model_type
-from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generate_replies
+from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generation_config
 from dynfocus.network import DynFocusProcessor, clip
+from dynfocus.network.explanation import Explanation
+from dynfocus.network.tokens import cone_frame_tokens
 from dynfocus.network.vision import load_vision_tower
 from dynfocus.prompts import SYSTEM, encoder_prompt
 
@@ -34,10 +38,12 @@ Exchange = tuple[str, str]
 class Look:
     """How the frames of a film became tokens under one question; lists over T frames or L event prototypes.
 
-    Without dynamic selection (another encoder) only `tokens` is known and the lists are empty.
+    `all_cones`: the tokens if every frame were a cone. Without dynamic selection (another encoder) only `tokens` is
+    known; `all_cones` is 0 and the lists are empty.
     """
 
     tokens: int
+    all_cones: int
     cones: list[bool]
     tokens_per_frame: list[int]
     prototype_of_frame: list[int]
@@ -76,6 +82,13 @@ class ChatModel:
             tower = load_vision_tower(clip.load(clip_folder).visual, config.backbones.clip.layer).to(self._device)
         self._tower = tower
         self._video, self._evaluation = config.video, config.evaluation
+        self._lock = Lock()
+
+    @property
+    def selection(self) -> tuple[int, float] | None:
+        """L and K/L as trained; None where the model selects no frames."""
+        config = self._model.config
+        return (config.event_prototypes, config.selection_ratio) if config.encoder == "dynfocus" else None
 
     def open(self, path: Path, name: str | None = None) -> Film:
         """A video, decoded and seen once for all questions. Raises UserError for what is no readable video."""
@@ -85,24 +98,51 @@ class ChatModel:
         return self._tower.videos(self._tower.normalise(pixels.to(self._device))[None])[0]
 
     @torch.inference_mode()
-    def ask(self, film: Film, history: Sequence[Exchange], question: str) -> Turn:
-        """The reply to a question after the exchanges so far. Raises UserError for a blank question."""
+    def ask(
+        self,
+        film: Film,
+        history: Sequence[Exchange],
+        question: str,
+        selection: tuple[int, float] | None = None,
+        said: Callable[[str], object] | None = None,
+        stop: Event | None = None,
+    ) -> Turn:
+        """The reply to a question after the exchanges so far. Raises UserError for a blank question.
+
+        `selection`: L and K/L of this turn, in place of the trained ones. `said` is given the words so far after every
+        token; `stop` ends the reply when it is set. Questions of several threads wait for each other.
+        """
         question = encoder_prompt(question)
         if not question:
             raise UserError("question: it is empty; ask something about the video")
-        started = time.perf_counter()
-        kept = self._fitting(film, list(history), question)
+        with self._lock:
+            config, trained = self._model.config, self.selection
+            started = time.perf_counter()
+            try:
+                if trained:
+                    config.event_prototypes, config.selection_ratio = selection or trained
+                kept = self._fitting(film, list(history), question)
+                reply = self._reply(film, kept, question, _Listening(said, stop))
+                look = self._look(film, question)
+            finally:
+                if trained:
+                    config.event_prototypes, config.selection_ratio = trained
+        return Turn(question, reply, look, time.perf_counter() - started, len(history) - len(kept))
+
+    def _reply(self, film: Film, history: list[Exchange], question: str, listening: _Listening) -> str:
         tokenizer = self._processor.tokenizer
-        asked = [encoder_prompt(past) for past, _ in kept] + [question]
         batch = self._processor(
-            text=[conversation_prompt(kept, question, tokenizer.eos_token)],
-            prompts=[asked],
+            text=[conversation_prompt(history, question, tokenizer.eos_token)],
+            prompts=[[*(encoder_prompt(past) for past, _ in history), question]],
             video_features=[film.features.to(self._model.dtype)],
         ).to(self._device)
-        slot = self._processor.image_token_id
-        (reply,) = generate_replies(self._model, tokenizer, batch, self._evaluation, [slot])
-        look = self._look(film, question)
-        return Turn(question, reply.text, look, time.perf_counter() - started, len(history) - len(kept))
+        listening.words = lambda ids: tokenizer.decode(ids[batch["input_ids"].shape[1] :], skip_special_tokens=True)
+        made = self._model.generate(
+            **batch,
+            generation_config=generation_config(self._evaluation, tokenizer, [self._processor.image_token_id]),
+            stopping_criteria=StoppingCriteriaList([listening]),
+        )
+        return listening.words(made.sequences[0]).strip()
 
     def _fitting(self, film: Film, history: list[Exchange], question: str) -> list[Exchange]:
         """The latest exchanges that leave room for the reply; each repeats the tokens of the film."""
@@ -125,24 +165,45 @@ class ChatModel:
             )
         return history
 
-    def _look(self, film: Film, question: str) -> Look:
-        tokens = self._model.num_visual_tokens(len(film))
-        if self._model.config.encoder != "dynfocus":
-            return Look(tokens, [], [], [], [], [])
-        prompt = self._processor.encode_prompts([question])
-        made = self._model.explain(
+    @torch.inference_mode()
+    def explain(self, film: Film, question: str) -> Explanation:
+        """What the network does with a film under a question. Raises UserError where the model selects no frames."""
+        prompt = self._processor.encode_prompts([encoder_prompt(question)])
+        return self._model.explain(
             film.features.to(self._device, self._model.dtype),
             prompt["prompt_input_ids"].to(self._device),
             prompt["prompt_attention_mask"].to(self._device),
         )
+
+    def _look(self, film: Film, question: str) -> Look:
+        tokens = self._model.num_visual_tokens(len(film))
+        if self.selection is None:
+            return Look(tokens, 0, [], [], [], [], [])
+        made = self.explain(film, question)
         return Look(
             tokens,
+            len(film) * cone_frame_tokens(self._model.config),
             made.cones.tolist(),
             made.tokens_per_frame.tolist(),
             made.prototype_of_frame.tolist(),
             made.prototype_frames.tolist(),
             [round(score, 4) for score in made.scores.tolist()],
         )
+
+
+class _Listening(StoppingCriteria):
+    """Tells the words so far after every token, and ends a reply on request."""
+
+    words: Callable[[torch.Tensor], str]
+
+    def __init__(self, said: Callable[[str], object] | None, stop: Event | None):
+        self._said, self._stop = said, stop
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
+        if self._said:
+            self._said(self.words(input_ids[0]).strip())
+        ended = self._stop is not None and self._stop.is_set()
+        return torch.full((len(input_ids),), ended, device=input_ids.device)
 
 
 def conversation_prompt(history: Sequence[Exchange], question: str, end: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynfocus.cli.options import DEFAULT_CONFIG, NO_OVERRIDES, ConfigFiles, Overrides, RunName, Seed, load_jobs
+from dynfocus.errors import UserError
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.perform import check
 from dynfocus.steps.table import PrepareClip, ScoreAnswers, model_of
@@ -53,19 +54,29 @@ def serve_chat(
     overrides: Overrides = NO_OVERRIDES,
     run: RunName = "dynfocus",
     seed: Seed = 0,
+    beside: Annotated[str, typer.Option(help="A second run, that answers every question beside the first.")] = "",
     checkpoint: Checkpoint = None,
     clip: ClipFolder = None,
     host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine alone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 7860,
 ) -> None:
-    """Serve a web page to load a video, ask questions, and see its cones, scores and prototypes in time.
+    """Serve a web page to play a film, ask questions, and see its cones, scores and prototypes in time.
 
-    Example: dynfocus serve-chat --run dynfocus --port 7860
+    Example: dynfocus serve-chat --run dynfocus --beside flash_vstream
     """
     jobs = load_jobs(config, overrides)
-    from dynfocus.chat.server import serve
+    try:
+        from dynfocus.chat.page import Chat, serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("dynfocus"):
+            raise
+        raise UserError(f"the page needs {error.name}; install it: pip install 'dynfocus[chat]'") from error
+    from dynfocus.chat.examples import about, examples
 
-    serve(_chat_model(jobs, run, seed, checkpoint, clip), host, port)
+    models = {jobs.experiments.runs[run].title: _chat_model(jobs, run, seed, checkpoint, clip)}
+    if beside:
+        models[jobs.experiments.runs[beside].title] = _chat_model(jobs, beside, seed, None, clip)
+    serve(Chat(models, examples(jobs.layout), about(jobs.config)), host, port)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Tables, figures, claims and the page that holds them all: execute-notebook, render-report, test-claims."""
+"""Tables, figures, claims and the page that holds them all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import typer
 
 from dynfocus.cli.options import DEFAULT_CONFIG, NO_OVERRIDES, ConfigFiles, ItemName, Overrides, load_jobs
 from dynfocus.steps.perform import perform
-from dynfocus.steps.table import ExecuteNotebook, RenderReport, TestClaims
+from dynfocus.steps.table import ExecuteNotebook, ExecuteTutorial, RenderReport, TestClaims
 
 app = typer.Typer()
 
@@ -27,6 +27,23 @@ def execute_notebook(
     step = ExecuteNotebook(item)
     (source,), (page,) = step.files(jobs), step.also(jobs)
     perform(jobs, step, lambda out: execute(item, jobs.config, jobs.layout.root, out, page, notebook=source))
+
+
+@app.command()
+def execute_tutorial(
+    config: ConfigFiles = DEFAULT_CONFIG,
+    overrides: Overrides = NO_OVERRIDES,
+) -> None:
+    """Execute the tutorial: one film from its frames to an answer of the trained model, with a picture at each step.
+
+    Example: dynfocus execute-tutorial
+    """
+    jobs = load_jobs(config, overrides)
+    from dynfocus.reporting.notebooks import execute
+
+    step = ExecuteTutorial()
+    (source,), (page,), seed = step.files(jobs), step.also(jobs), jobs.config.seeds[0]
+    perform(jobs, step, lambda out: execute("tutorial", jobs.config, jobs.layout.root, out, page, seed, source))
 
 
 @app.command()

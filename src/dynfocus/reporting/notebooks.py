@@ -71,12 +71,15 @@ def _warnings_to_the_log(executed: Path) -> None:
 
 
 def to_html(executed: Path, item: str, config: Config) -> str:
-    """The executed notebook as one page without scripts or outside resources."""
+    """The executed notebook as one page without scripts, outside resources, and the cells that say where it ran."""
     import nbformat
     from markupsafe import Markup
     from nbconvert import HTMLExporter
+    from nbconvert.preprocessors import TagRemovePreprocessor
 
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
+    given = TagRemovePreprocessor(remove_cell_tags={"parameters", "injected-parameters"})
+    exporter.register_preprocessor(given, enabled=True)
     body, _ = exporter.from_notebook_node(nbformat.read(executed, as_version=4))
     return page(
         "notebook.html.j2",

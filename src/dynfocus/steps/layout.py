@@ -96,6 +96,9 @@ class Layout:
     def notebook(self, item: str, suffix: str) -> Path:
         return self.results / "notebooks" / f"{item}.{suffix}"
 
+    def tutorial(self, suffix: str) -> Path:
+        return self.results / f"tutorial.{suffix}"
+
     def lock(self, step: str, key: str) -> Path:
         """The file whose lock the one process that works on a step holds."""
         return self.root / "work" / "locks" / f"{step}-{key}.lock"

@@ -478,6 +478,40 @@ class ExecuteNotebook(Step):
 
 
 @dataclass(frozen=True)
+class ExecuteTutorial(Step):
+    """The notebook that follows one film through the trained model to an answer, executed, and its page."""
+
+    keeps = False
+    by_manifest = False
+
+    def path(self, jobs: Jobs) -> Path:
+        return jobs.layout.tutorial("ipynb")
+
+    def also(self, jobs: Jobs) -> tuple[Path, ...]:
+        return (jobs.layout.tutorial("html"),)
+
+    def inputs(self, jobs: Jobs) -> Iterable[Step]:
+        yield model_of(jobs, "dynfocus", jobs.config.seeds[0])
+        yield PrepareClip()
+        yield PrepareData("msvd_qa")
+
+    def files(self, jobs: Jobs) -> Sequence[Path]:
+        return [Path("notebooks/tutorial.ipynb")]
+
+    def settings(self, jobs: Jobs) -> Slice:
+        return {"profile": jobs.config.profile, "seed": jobs.config.seeds[0]}
+
+    def modules(self, jobs: Jobs) -> Sequence[str]:
+        return ["dynfocus.chat.tutorial", "dynfocus.reporting.notebooks"]
+
+    def gpus(self, jobs: Jobs) -> int:
+        return one_gpu(jobs)
+
+    def threads(self, jobs: Jobs) -> int:
+        return jobs.config.hardware.threads
+
+
+@dataclass(frozen=True)
 class RenderReport(Step):
     """One page of everything that was made."""
 
@@ -546,6 +580,7 @@ STEPS: dict[str, type[Step]] = {
         ScoreAnswers,
         MeasureItem,
         ExecuteNotebook,
+        ExecuteTutorial,
         RenderReport,
         TestClaims,
     )
