@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from transformers import AutoConfig
 
 from dynfocus.config.load import load_config
 from dynfocus.errors import UserError
-from dynfocus.planning import rates
+from dynfocus.planning import models, rates
 from dynfocus.planning.plan import disk_needed, make_plan
 from dynfocus.planning.show import show
 from dynfocus.planning.sizes import frames_of, set_size
@@ -136,3 +137,18 @@ def test_unknown_gpu_names_the_known_ones():
 def test_unrecorded_backbone_says_where_to_add_it(plan):
     with pytest.raises(UserError, match=r"the size of my/llm is not recorded"):
         plan("paper", "backbones.llm.name=my/llm")
+
+
+def test_a_new_family_needs_no_row_but_its_configuration(plan, tmp_path):
+    """SmolLM3's architecture at the size of its 3 B model, and the recipe's visual encoder: no row tells of them."""
+    shape = {"hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16}
+    config = AutoConfig.for_model("smollm3", **shape, num_key_value_heads=4, vocab_size=128256)
+    config.save_pretrained(tmp_path / "hub")
+    clip = ["backbones.clip.model=ViT-SO400M-16-SigLIP2-256", "video.image_size=256"]
+    made = plan("paper", f"backbones.llm.name={tmp_path}/hub", *clip, "items=[headline]")
+    assert made.total.gpu_hours > 0 and all(one.gigabytes > 0 for one in made.memory)
+    llm = models._language_model(f"{tmp_path}/hub", tmp_path)
+    assert llm.parameters == pytest.approx(3.08e9, rel=0.01) and (llm.shape.layers, llm.vocabulary) == (36, 128256)
+    tower = models._visual_encoder("ViT-SO400M-16-SigLIP2-256", -2)
+    assert tower.parameters == pytest.approx(428e6, rel=0.02) and tower.shape.hidden == 1152
+    assert tower.gflops == pytest.approx(2 * tower.parameters * 256 / 1e9)

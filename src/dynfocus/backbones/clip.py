@@ -48,7 +48,15 @@ def prepare(config: Config, out: Path) -> None:
     elif settings.source == "lavis":
         convert(settings, out)
     else:
+        require_image_size(settings, config.video.image_size)
         fetch(settings, out)
+
+
+def require_image_size(settings: ClipBackbone, image_size: int) -> None:
+    """Raise UserError where the encoder was made for images of another size than the profile's."""
+    own = model_config(settings.model)["vision_cfg"].get("image_size", image_size)
+    if own != image_size:
+        raise UserError(f"video.image_size is {image_size}, but {settings.model} has {own}; set them equal")
 
 
 def convert(settings: ClipBackbone, out: Path) -> None:
@@ -65,10 +73,13 @@ def convert(settings: ClipBackbone, out: Path) -> None:
 
 
 def fetch(settings: ClipBackbone, out: Path) -> None:
-    """Published open_clip weights by tag or file, stored in the form that `load` reads."""
+    """Published open_clip weights by tag or file, stored in the form that `load` reads.
+
+    The encoder's own mean and deviation of pixels go along: SigLIP's are not CLIP's.
+    """
     try:
-        model = open_clip.create_model(settings.model, pretrained=settings.weights)
-    except (RuntimeError, OSError) as error:
+        model = open_clip.create_model(settings.model, pretrained=settings.weights, require_pretrained=True)
+    except (RuntimeError, OSError, ValueError) as error:
         raise UserError(
             f"backbones.clip: cannot load {settings.model} {settings.weights}: {str(error).splitlines()[0]}"
         ) from error

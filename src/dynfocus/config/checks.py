@@ -32,6 +32,10 @@ class Conflict:
     message: str
 
 
+ELSEWHERE = ("hf-hub:", "local-dir:")
+"""open_clip's marks of a model that is described where its weights are."""
+
+
 @dataclass(frozen=True)
 class Vision:
     """Shape of a visual encoder: side of its image and of a patch in pixels; None for blocks that are not listed."""
@@ -176,11 +180,13 @@ def _batches(config: Config) -> Iterator[Conflict]:
 
 
 def _open_clip_file(model: str) -> Path | None:
-    """The file that open_clip describes a model by; None without open_clip.
+    """The file that open_clip describes a model by; None without open_clip, and for a model of the hub or a folder.
 
     Raises:
         UserError: open_clip has no such model.
     """
+    if model.startswith(ELSEWHERE):
+        return None
     known = _open_clip_models()
     if known:
         require_known("open_clip", [model], known, "model")

@@ -176,8 +176,16 @@ class ClipBackbone(Section):
         description="`train`: made by the workflow; `open_clip`: published weights by tag or file; "
         "`lavis`: eva_vit_g.pth, the visual encoder alone.",
     )
-    model: Line = Field("EVA01-g-14", description="open_clip model name, or a JSON file of config/backbones.")
-    weights: Line = Field("laion400m_s11b_b41k", description="Tag or file of the weights; unused for `train`.")
+    model: Line = Field(
+        "EVA01-g-14",
+        description="open_clip model name, `hf-hub:` and a hub id, `local-dir:` and a folder, or a JSON file of "
+        "config/backbones.",
+    )
+    weights: Line = Field(
+        "laion400m_s11b_b41k",
+        description="Tag or file of the weights; unused for `train`, and for a model of a hub id or folder, which has "
+        "its own.",
+    )
     layer: int = Field(-2, le=-1, description="Block whose patch tokens are the features; -2 is the penultimate one.")
     steps: Count = Field(300, description="Training steps, for `train`.")
     batch_size: Count = Field(64, description="Image-caption pairs per step, for `train`.")
@@ -336,6 +344,9 @@ class Stage(Section):
     group_by_length: bool = Field(True, description="Batch samples of similar length.")
     max_rounds: Count = Field(100, description="Question-answer rounds per sample; longer talks are cut into several.")
     save_steps: Count = Field(500, description="Optimizer steps between rolling checkpoints.")
+    held_out: CountOrZero = Field(
+        0, description="Samples, about, of whole media that are not learned from; their loss is logged on the way."
+    )
     min_coverage: Fraction = Field(
         0.98, description="Training refuses to start when fewer samples have features and a label."
     )
@@ -355,6 +366,15 @@ class Hardware(Section):
     processes: Count = Field(8, description="Training processes over all nodes; on cuda one per GPU.")
     nodes: Count = Field(1, description="Machines of a training job; more than one needs Slurm, or torchrun by hand.")
     threads: Count = Field(8, description="CPU threads of a model job.")
+    peak_tflops: float | None = Field(
+        None,
+        gt=0,
+        description="Peak rate of one GPU in the type of the training, in TFLOP/s (A100: 312); with it a training logs "
+        "its model FLOPs utilisation.",
+    )
+    rank_timeout: Count = Field(
+        1800, description="Seconds that the processes of a training wait for one that does not answer; then all end."
+    )
 
     @model_validator(mode="after")
     def _one_process_per_gpu(self) -> Hardware:
@@ -515,8 +535,18 @@ class Config(Section):
     claim_seeds: Seeds = Field(
         [0, 1, 2], min_length=1, description="Training seeds of the target `claims`; a verdict needs three."
     )
+    report_to: Annotated[list[Line], Once] = Field(
+        [],
+        description="Where a training reports beside TensorBoard and its log, by transformers' names: `wandb`, "
+        "`mlflow`, `trackio` …; each needs its package.",
+    )
     feature_shards: Count = Field(16, description="Parallel feature extraction jobs per set.")
     feature_precision: Literal["fp16", "fp32"] = Field("fp16", description="Storage type of cached features.")
+    on_the_fly: Annotated[list[TrainingSet], Once] = Field(
+        [],
+        description="Training sets encoded while they are trained on, to the same losses, in place of cached features: "
+        "`dynfocus plan` says which.",
+    )
     items: Annotated[list[str], Once] = Field(
         ["all"], min_length=1, description="Report items to build, keys of `items` in the experiments; `all`."
     )

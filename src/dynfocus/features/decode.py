@@ -95,6 +95,15 @@ def read_frames(path: Path, indices: Sequence[int] | NDArray[np.integer]) -> Pic
         return _stacked(gathered.result())
 
 
+def sampled_count(path: Path, video: Video) -> int:
+    """Frames that `sample` gives of a video: counted by its packets where they tell, else decoded."""
+    with faults_of(path):
+        film = survey(path)
+        if film.shown is not None and (video.sampling == "time" or film.rate):
+            return len(film.timeline().sample(video))
+    return len(sample(path, video, lambda _: None).indices)
+
+
 def frame_count(path: Path) -> int:
     """Frames of a video: counted by its packets where they tell, else decoded."""
     with faults_of(path):

@@ -68,8 +68,8 @@ def extract(
         decoded = read_media(data, left, config.video, config.hardware.threads, tower.mean)
         readable = _noting_faults(name, writer, decoded)
         for group in gathered(readable, TOGETHER[device.type]):
-            for (medium, _, indices), seen in zip(group, encode(tower, group, device), strict=True):
-                writer.add(medium, seen.to("cpu", DTYPES[config.feature_precision]), torch.from_numpy(indices))
+            for (medium, _, indices), values in zip(group, encode(tower, group, device), strict=True):
+                writer.add(medium, values.to("cpu", DTYPES[config.feature_precision]), torch.from_numpy(indices))
             progress.update(task, completed=writer.count)
         faults = list(writer.state.faults.values())
         if media and (len(media) - len(faults)) / len(media) < config.video.min_readable:
@@ -91,9 +91,13 @@ def encode(tower: VisionTower, group: list[Decoded], device: torch.device) -> It
     pixels = torch.from_numpy(np.concatenate([frames for _, frames, _ in group]))
     if device.type == "cuda":
         pixels = pixels.pin_memory().to(device, non_blocking=True)
+    return iter(seen(tower, pixels).split([len(frames) for _, frames, _ in group]))
+
+
+def seen(tower: VisionTower, pixels: torch.Tensor) -> torch.Tensor:
+    """Features (T, N, d) of frames (T, S, S, 3) uint8 on the encoder's device."""
     weight = next(tower.parameters())
-    seen = tower.videos(tower.normalise(pixels).to(weight.dtype)[None])[0]
-    return iter(seen.split([len(frames) for _, frames, _ in group]))
+    return tower.videos(tower.normalise(pixels).to(weight.dtype)[None])[0]
 
 
 def gathered(media: Iterable[Decoded], frames: int) -> Iterator[list[Decoded]]:

@@ -27,13 +27,16 @@ MERGES_FILE = "bpe_merges.txt.gz"
 
 
 def model_config(name: str) -> dict:
-    """The open_clip configuration of a model name, or of a JSON file."""
+    """The open_clip configuration of a model name, of a model of the hub or of a folder, or of a JSON file."""
     if name.endswith(".json"):
         path = Path(name)
         if not path.is_file():
             raise UserError(f"backbones.clip.model: {path} does not exist; name a JSON file or an open_clip model")
         return json.loads(path.read_text(encoding="utf-8"))
-    found = open_clip.get_model_config(name)
+    try:
+        found = open_clip.get_model_config(name)
+    except (OSError, ValueError) as error:
+        raise UserError(f"backbones.clip.model: {name} cannot be read: {str(error).splitlines()[0]}") from error
     if found is None:
         raise UserError(f"backbones.clip.model: open_clip has no model {name}; see open_clip.list_models()")
     return found

@@ -10,6 +10,7 @@ from dynfocus.network.tokens import num_visual_tokens
 from dynfocus.planning.models import backbones, model_size
 from dynfocus.planning.rates import Gpu
 from dynfocus.planning.sizes import Longest, longest_sample
+from dynfocus.planning.work import BYTES
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.step import Step
 from dynfocus.steps.table import TrainAlignment, TrainInstruction
@@ -53,8 +54,9 @@ def fit(config: Config, run: str, stage: str, card: Gpu) -> Fit:
         settings.zero_stage,
         settings.precision,
         settings.gradient_checkpointing,
+        settings.global_batch,
     )
-    capacity = card.gigabytes * memory.GB
+    capacity = card.gigabytes * memory.GB - live_encoder_bytes(config, settings)
     size = model_size(config, settings.trainable, settings.lora_rank)
     verdict = memory.judge(size, division, load, settings.global_batch, capacity)
     return Fit(
@@ -65,6 +67,12 @@ def fit(config: Config, run: str, stage: str, card: Gpu) -> Fit:
         verdict.fits and not too_long,
         too_long or verdict.text,
     )
+
+
+def live_encoder_bytes(config: Config, settings: Stage) -> float:
+    """Memory of the visual encoder beside a training that encodes a set on the fly."""
+    live = set(settings.datasets) & set(config.on_the_fly)
+    return BYTES[config.feature_precision] * backbones(config).clip.parameters if live else 0.0
 
 
 def heaviest_load(config: Config, settings: Stage) -> tuple[memory.Load, str]:

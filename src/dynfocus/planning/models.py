@@ -1,9 +1,14 @@
-"""Size and work of the backbones that a profile names, from `data/models.csv`."""
+"""Size and work of the backbones that a profile names.
+
+Recorded ones are in `data/models.csv`, with counted work. Any other visual encoder or LLM is built from its
+configuration without weights, and measured: a new family needs no row.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +51,12 @@ def backbones(config: Config) -> Backbones:
     Raises:
         UserError: one is not recorded.
     """
-    names = config.backbones
-    return Backbones(_backbone(names.clip.model), _backbone(names.llm.name), _backbone(names.qformer.name))
+    names, prepared = config.backbones, Path(config.root, "backbones")
+    return Backbones(
+        _recorded(names.clip.model) or _visual_encoder(names.clip.model, config.backbones.clip.layer),
+        _recorded(names.llm.name) or _language_model(names.llm.name, prepared / "llm"),
+        _recorded(names.qformer.name) or _unknown(names.qformer.name),
+    )
 
 
 def model_size(config: Config, parts: Sequence[str], lora_rank: int = 0) -> ModelSize:
@@ -81,18 +90,58 @@ def connector_parameters(config: Config, found: Backbones) -> dict[str, float]:
     }
 
 
-def _backbone(name: str) -> Backbone:
-    """A recorded backbone by the name in the configuration, or one that a JSON file describes."""
+@cache
+def _visual_encoder(name: str, layer: int) -> Backbone:
+    """An open_clip model, measured without its weights: two operations a parameter and patch."""
+    import torch
+
+    from dynfocus.network.clip import model_config
+    from dynfocus.network.vision import build_vision_tower
+
+    settings = model_config(name)
+    with torch.device("meta"):
+        tower = build_vision_tower({"model": settings, "layer": layer})
+        size = settings["vision_cfg"]["image_size"]
+        _, patches, width = tower(torch.zeros(1, 3, size, size)).shape
+    parameters = sum(weight.numel() for weight in tower.parameters())
+    shape = Transformer(tower.block + 1, width)
+    return Backbone(parameters, shape, 0, 2 * parameters * patches / GIGA, 4 * parameters / GIGA)
+
+
+@cache
+def _language_model(name: str, prepared: Path) -> Backbone:
+    """A causal LM, measured without its weights, from the configuration that is `prepared`, or in its folder or hub."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    model, _, commit = (str(prepared), "", "") if (prepared / "config.json").is_file() else name.partition("@")
+    try:
+        config = AutoConfig.from_pretrained(model, revision=commit or "main")
+    except (OSError, ValueError):
+        return _unknown(name)
+    with torch.device("meta"):
+        parameters = sum(weight.numel() for weight in AutoModelForCausalLM.from_config(config).parameters())
+    text = config.get_text_config()
+    shape = Transformer(text.num_hidden_layers, text.hidden_size)
+    positions = getattr(text, "max_position_embeddings", 0)
+    return Backbone(parameters, shape, text.vocab_size, 0.0, 2 * parameters / GIGA, positions)
+
+
+def _unknown(name: str) -> Backbone:
+    raise UserError(
+        f"plan: the size of {name} is not recorded, and its configuration cannot be read; prepare the backbones first, "
+        f"or add a row to src/dynfocus/planning/data/models.csv (recorded: {', '.join(rows('models', 'name'))})"
+    )
+
+
+def _recorded(name: str) -> Backbone | None:
+    """A recorded backbone by the name in the configuration, or one that a JSON file describes; None for another."""
     if name.endswith(".json"):
         return _described(read_mapping(Path(name)))
     plain = name.partition("@")[0]
     row = rows("models", "name").get(plain) or rows("models", "name").get(Path(plain).name)
     if row is None:
-        known = ", ".join(rows("models", "name"))
-        raise UserError(
-            f"plan: the size of {name} is not recorded; add a row to src/dynfocus/planning/data/models.csv "
-            f"(recorded: {known})"
-        )
+        return None
     return Backbone(
         parameters=float(row["parameters"]) * MILLION,
         shape=Transformer(int(row["layers"]), int(row["hidden"])),

@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from dynfocus.artefacts.cache import decide
 from dynfocus.network.tokens import fine_tokens
+from dynfocus.planning.encoding import Encoding, encodings
 from dynfocus.planning.fits import Fit, fits
 from dynfocus.planning.rates import Duration, Gpu, duration
 from dynfocus.planning.sizes import set_size
@@ -74,6 +75,8 @@ class Plan:
     paths: dict[str, Cost]
     rules: dict[str, Cost]
     features: Features
+    encodings: list[Encoding]
+    on_the_fly: list[str]
     memory: list[Fit]
     no_download: list[str]
     sources: dict[str, int]
@@ -106,6 +109,8 @@ def make_plan(jobs: Jobs, card: Gpu, gpus: int, cores: int) -> Plan:
         paths={name: alone(at, card, lanes) for name, at in smaller(jobs)},
         rules={rule: cost(step for step in everything if step.rule() == rule) for rule in _rules(everything)},
         features=_features(jobs, everything),
+        encodings=encodings(jobs, everything, card) if jobs.config.source == "ledger" else [],
+        on_the_fly=list(jobs.config.on_the_fly),
         memory=fits(jobs, everything, card) if jobs.config.hardware.device == "cuda" else [],
         no_download=_withdrawn(jobs, everything),
         sources=sources,

@@ -82,8 +82,13 @@ def duration(jobs: Jobs, step: Step, work: Work, card: Gpu) -> Duration:
     if config.hardware.device == "cpu" and work.unit != "file":
         return _published(jobs, step) or _on_cpu(step, work)
     seconds, source = _on_gpu(jobs, step, work, card)
-    best = START_SECONDS + work.gflops / (BEST_UTILISATION * card.tflops * 1e3 * max(1, work.gpus))
+    best = START_SECONDS + (work.gflops + work.live_gflops) / (BEST_UTILISATION * card.tflops * 1e3 * max(1, work.gpus))
     return Duration(seconds, source, min(seconds, best) if work.gflops else seconds)
+
+
+def encoding_seconds(gflops: float, card: Gpu) -> float:
+    """Seconds of one GPU for this much work of the visual encoder."""
+    return gflops / (EXTRACTION_UTILISATION * card.tflops * 1e3)
 
 
 def _published(jobs: Jobs, step: Step) -> Duration | None:
@@ -112,11 +117,13 @@ def _on_gpu(jobs: Jobs, step: Step, work: Work, card: Gpu) -> tuple[float, str]:
     """Seconds as calibrated, and their source."""
     config = jobs.config
     if step.rule() in TABLE_2_UTILISATION:
-        rate = TABLE_2_UTILISATION[step.rule()] * card.tflops * 1e3 * max(1, work.gpus)
-        return START_SECONDS + work.gflops / rate, "work at the rate of Table 2"
+        gpus = max(1, work.gpus)
+        rate = TABLE_2_UTILISATION[step.rule()] * card.tflops * 1e3 * gpus
+        live = encoding_seconds(work.live_gflops, card) / gpus
+        return START_SECONDS + work.gflops / rate + live, "work at the rate of Table 2"
     if step.rule() == "extract_features":
-        rate = EXTRACTION_UTILISATION * card.tflops * 1e3
-        return START_SECONDS + work.gflops / rate, f"work at {EXTRACTION_UTILISATION:.0%} of the peak rate"
+        source = f"work at {EXTRACTION_UTILISATION:.0%} of the peak rate"
+        return START_SECONDS + encoding_seconds(work.gflops, card), source
     if step.rule() == "answer_questions":
         return _answer_seconds(config, work, card), "latency of Table 4, scaled by frames, LLM and GPU"
     if isinstance(step, JudgeAnswers):

@@ -9,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dynfocus.planning.encoding import HOURS_PER_TERABYTE
 from dynfocus.planning.fits import Fit
 from dynfocus.planning.plan import Cost, Plan
 from dynfocus.planning.rates import BEST_UTILISATION
@@ -39,7 +40,24 @@ def render(plan: Plan) -> RenderableType:
     rules = _table("The same by kind of job", "rule")
     for name, cost in plan.rules.items():
         rules.add_row(name, *_cells(cost))
-    return Group(items, rules, Text("\n".join(notes(plan))))
+    sets = [encoding_table(plan)] if plan.encodings else []
+    return Group(items, rules, *sets, Text("\n".join(notes(plan))))
+
+
+def encoding_table(plan: Plan) -> Table:
+    """Frames and reads of each training set, what its features take either way, and which way the profile goes."""
+    title = f"Features of the training sets: on the fly where that adds up to {HOURS_PER_TERABYTE} GPU hours a terabyte"
+    table = _table(title, "training set", ("frames", "trainings", "reads", "cache", "GPU h, or live", "better", "set"))
+    for one in plan.encodings:
+        ways = [way(one.live), way(one.set in plan.on_the_fly)]
+        numbers = (f"{one.frames:,.0f}", f"{one.trainings}", f"{one.reads:,.1f}", size(1000 * one.terabytes))
+        table.add_row(one.set, *numbers, f"{one.hours_cached:,.1f} – {one.hours_live:,.1f}", *ways)
+    return table
+
+
+def way(live: bool) -> str:
+    """How the features of a set come about."""
+    return "on the fly" if live else "cached"
 
 
 def notes(plan: Plan) -> Iterable[str]:
@@ -49,6 +67,10 @@ def notes(plan: Plan) -> Iterable[str]:
         f"Features: {size(features.patches)} as patches, as this profile stores them; "
         f"{size(features.tokens)} as the {features.tokens_per_frame} parameter-free tokens of a frame."
     )
+    differing = [one for one in plan.encodings if one.live != (one.set in plan.on_the_fly)]
+    if differing:
+        better = [one.set for one in plan.encodings if one.live]
+        yield f"Better for these items: on_the_fly: [{', '.join(better)}]."
     if plan.gpus:
         yield f"GPU h: from {BEST_UTILISATION:.0%} of the peak rate to the times below, which the price follows."
     for fit in [*(one for one in plan.memory if not one.fits), *tightest(plan)]:
@@ -71,10 +93,10 @@ def tightest(plan: Plan) -> Iterable[Fit]:
     return {one.stage: one for one in reversed(fitting)}.values()
 
 
-def _table(title: str, head: str) -> Table:
+def _table(title: str, head: str, columns: Iterable[str] = COLUMNS) -> Table:
     table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column(head, no_wrap=True)
-    for column in COLUMNS:
+    for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     return table
 

@@ -41,14 +41,15 @@ ANSWER_TOKENS = 20
 class Work:
     """One job.
 
-    `units` of kind `unit` (films, samples, tokens, frames, questions, judgements, pages); `gflops` on the device;
-    `gpus` it asks for; `frames` a mean question looks at; gigabytes it `keeps` and, while it runs, uses `meanwhile`
-    on top, and `downloads`; `judge_calls` to a server.
+    `units` of kind `unit` (films, samples, tokens, frames, questions, judgements, pages); `gflops` on the device, and
+    `live_gflops` of frames that a training encodes on the fly; `gpus` it asks for; `frames` a mean question looks at;
+    gigabytes it `keeps` and, while it runs, uses `meanwhile` on top, and `downloads`; `judge_calls` to a server.
     """
 
     unit: str
     units: float
     gflops: float = 0.0
+    live_gflops: float = 0.0
     gpus: int = 0
     frames: float = 0.0
     keeps: float = 0.0
@@ -96,12 +97,14 @@ def training_work(config: Config, stage: str) -> Work:
     """One training stage of a run, `config` being the run's own configuration."""
     settings: Stage = getattr(config, stage)
     found = backbones(config)
-    gflops = tokens = 0.0
+    gflops = live = tokens = 0.0
     for name in settings.datasets:
         size = set_size(config, name)
         seen = sample_tokens(config, size)
         tokens += size.samples * seen * settings.epochs
         gflops += size.samples * settings.epochs * _sample_gflops(config, settings, found, size, seen)
+        if name in config.on_the_fly:
+            live += size.samples * settings.epochs * size.frames * found.clip.gflops
     model = model_size(config, settings.trainable, settings.lora_rank)
     width = BYTES[settings.precision]
     rolling = KEPT_CHECKPOINTS * (width * model.parameters + OPTIMIZER_BYTES * model.trainable)
@@ -109,6 +112,7 @@ def training_work(config: Config, stage: str) -> Work:
         "token",
         tokens,
         gflops=gflops,
+        live_gflops=live,
         gpus=config.hardware.gpus if config.hardware.device == "cuda" else 0,
         keeps=width * (model.parameters - (0 if {"llm", "lora"} & set(settings.trainable) else _shared(found))) / GIGA,
         meanwhile=rolling / GIGA,

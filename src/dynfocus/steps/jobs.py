@@ -186,8 +186,9 @@ class Jobs:
         return readers(sets)
 
     def training_shards(self, run: str, stage: str) -> list[tuple[str, int, int]]:
-        """(set, shard, number of shards) of the features that a stage of `run` reads."""
-        return self._shards(getattr(self.run(run), stage).datasets)
+        """(set, shard, number of shards) of the cached features that a stage of `run` reads."""
+        cached = (name for name in getattr(self.run(run), stage).datasets if name not in self.config.on_the_fly)
+        return self._shards(cached)
 
     def benchmark_shards(self, run: str) -> list[tuple[str, int, int]]:
         """(set, shard, number of shards) of the features that `run` answers from; a foreign model reads the videos."""

@@ -57,6 +57,10 @@ WITHOUT_EFFECT = (
 """Keys of a whole section that change no result: how often it is saved, and how a judge is reached, paced and paid."""
 
 
+SINCE = {"held_out": 0}
+"""Keys of a section that came later, and the value at which a result is what it was without them."""
+
+
 def settings_of(config: Config, step: str) -> Slice:
     """The slice of a (run's) configuration that `step` depends on: key path -> plain value."""
     values = config.model_dump(mode="json")
@@ -67,8 +71,13 @@ def _pick(values: Any, path: str) -> Any:
     for key in path.split("."):
         values = values[key]
     if isinstance(values, dict):
-        return {key: value for key, value in values.items() if key not in WITHOUT_EFFECT}
+        return without_later({key: value for key, value in values.items() if key not in WITHOUT_EFFECT})
     return values
+
+
+def without_later(section: Slice) -> Slice:
+    """A section without the keys of `SINCE` that change nothing in it."""
+    return {key: value for key, value in section.items() if key not in SINCE or SINCE[key] != value}
 
 
 def alignment_key(config: Config, seed: int) -> str:

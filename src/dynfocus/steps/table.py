@@ -195,9 +195,13 @@ class _Train(Step):
         return jobs.extension_files(self.trained(jobs)[0])
 
     def mixture(self, jobs: Jobs) -> Iterable[Step]:
-        """Records and features of the training sets."""
+        """Records and features of the training sets; of those encoded on the fly, the encoder and their films."""
         run, stage = self.trained(jobs)
-        yield from (PrepareData(name) for name in getattr(jobs.run(run), stage).datasets)
+        names = getattr(jobs.run(run), stage).datasets
+        live = [name for name in names if name in jobs.config.on_the_fly]
+        yield from (PrepareData(name) for name in names)
+        yield from (VerifyData(name) for name in live)
+        yield from [PrepareClip()] if live else []
         yield from (ExtractFeatures(*shard) for shard in jobs.training_shards(run, stage))
 
     def settings(self, jobs: Jobs) -> Slice:

@@ -27,6 +27,8 @@ LOG_COLUMNS = (
     "seconds",
     "peak_memory_gib",
 )
+OPTIONAL_COLUMNS = ("mfu", "held_out_loss")
+"""Columns of trainings that measure them."""
 
 
 def save_artefact(
@@ -60,6 +62,8 @@ def save_artefact(
 def write_log(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """One line per optimizer step of the trainer's log history."""
     with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, LOG_COLUMNS, extrasaction="ignore", restval="")
+        entries = [entry for entry in history if "loss" in entry]
+        measured = tuple(name for name in OPTIONAL_COLUMNS if any(name in entry for entry in entries))
+        writer = csv.DictWriter(stream, LOG_COLUMNS + measured, extrasaction="ignore", restval="")
         writer.writeheader()
-        writer.writerows(entry for entry in history if "loss" in entry)
+        writer.writerows(entries)

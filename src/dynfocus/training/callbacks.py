@@ -14,7 +14,16 @@ from dynfocus.files import flush
 from dynfocus.machine.launch import barrier, is_main
 from dynfocus.training.checkpoints import PREFIX, mark_complete
 
-SCALARS = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "tokens", "peak_memory_gib")
+SCALARS = (
+    "loss",
+    "held_out_loss",
+    "learning_rate",
+    "grad_norm",
+    "tokens_per_second",
+    "tokens",
+    "mfu",
+    "peak_memory_gib",
+)
 PLAIN_INTERVAL = 15.0
 
 

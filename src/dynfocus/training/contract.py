@@ -59,7 +59,13 @@ def deepspeed_config(stage: Stage, plan: Plan, device: str) -> dict[str, Any]:
     zero: dict[str, Any] = {"stage": stage.zero_stage}
     if stage.zero_stage > 0:
         zero |= {"overlap_comm": device == "cuda" and stage.zero_stage > 1, "contiguous_gradients": True}
+    # Sums of many bf16 gradients lose what is small against them. DeepSpeed has no such sum in ZeRO-0, for which its
+    # ZeRO-1 stands: the same optimizer, divided.
+    summed = stage.precision == "bf16" and plan.accumulation > 1
+    if summed:
+        zero["stage"] = max(1, stage.zero_stage)
     return {
+        **({"data_types": {"grad_accum_dtype": "fp32"}} if summed else {}),
         "train_batch_size": plan.global_batch,
         "train_micro_batch_size_per_gpu": plan.micro_batch,
         "gradient_accumulation_steps": plan.accumulation,

@@ -1,9 +1,9 @@
 """From records and cached features to batches of the network's forward inputs.
 
-The mixture of a stage is a list of `Entry`. Features come from one memory-mapped store per set. A medium that has none
-is counted as missing, a sample whose answers are all cut off as unlabelled, and training refuses to start when a set
-falls below the declared coverage: no sample is ever replaced. The order of an epoch is fixed by seed and epoch, and it
-is the same for any split of the global batch.
+The mixture of a stage is a list of `Entry`. Features come from one memory-mapped store per set, or the frames
+themselves where a set is encoded on the fly. A medium that has none is counted as missing, a sample whose answers are
+all cut off as unlabelled, and training refuses to start when a set falls below the declared coverage: no sample is ever
+replaced. The order of an epoch is fixed by seed and epoch, and it is the same for any split of the global batch.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FRONT_TOKENS = 2
 
 
 class Store(Protocol):
-    """The part of `dynfocus.features.store.FeatureStore` that training reads."""
+    """What training reads of a set: `dynfocus.features.store.FeatureStore`, or the films of `features.live`."""
 
     def get(self, video_id: str) -> Tensor: ...
 
@@ -184,7 +184,10 @@ class Samples(Dataset):
         return len(self.entries)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """One sample: `tokens`, `media` (set and path, None for text) and `features` (T, N, d) or None."""
+        """One sample: `tokens`, `media` (set and path, None for text) and `features` (T, N, d) or None.
+
+        Of a set encoded on the fly, `features` are its frames (T, S, S, 3) uint8.
+        """
         entry = self.entries[index]
         rendered = render(entry.record, self.template, self.tokenizer.eos_token, self.seed)
         path = media_path(entry.record)
@@ -278,7 +281,8 @@ class Collator:
 
     Keys: `input_ids`, `attention_mask`, `labels` (B, S); `video_features` (V, Tmax, N, d), `video_mask` (V, Tmax),
     `video_names` (V names); `prompt_input_ids`, `prompt_attention_mask` (Q, W), `prompt_video` (Q,). A medium that
-    several samples of the batch share is stacked once. Without visual tokens (text alone, the blind model) the visual
+    several samples of the batch share is stacked once. Where a medium comes as pixels, `videos` are the V media as they
+    are, in place of `video_features`. Without visual tokens (text alone, the blind model) the visual
     keys are left out.
     """
 
@@ -318,15 +322,21 @@ class Collator:
             "labels": labels,
         }
 
-    def _visual(self, features: list[Tensor], prompts: list[str], prompt_video: list[int]) -> dict[str, Tensor]:
-        stacked = pad_sequence([video.to(self.dtype) for video in features], batch_first=True)
+    def _visual(self, features: list[Tensor], prompts: list[str], prompt_video: list[int]) -> dict[str, Any]:
         frames = torch.tensor([len(video) for video in features])
+        pixels = any(video.dtype == torch.uint8 for video in features)
+        media = {"videos": features} if pixels else {"video_features": stacked(features, self.dtype)}
         return {
-            "video_features": stacked,
-            "video_mask": torch.arange(stacked.shape[1]) < frames[:, None],
+            **media,
+            "video_mask": torch.arange(int(frames.max())) < frames[:, None],
             "prompt_video": torch.tensor(prompt_video),
             **self.processor.encode_prompts(prompts),
         }
+
+
+def stacked(features: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """Features (T, N, d) of media as one tensor (V, Tmax, N, d), padded on the right."""
+    return pad_sequence([video.to(dtype) for video in features], batch_first=True)
 
 
 def expand(processor: Any, tokens: Tokens, frames: int) -> tuple[list[int], list[int]]:

@@ -1,10 +1,10 @@
 """Does a training fit into the memory of its devices? An estimate before anything is loaded.
 
-Model states follow the ZeRO paper's count (Rajbhandari et al. 2020, 3): in bf16, 2 bytes a parameter for weights,
-2 of gradients and 12 of optimizer (fp32 weights and the two moments of AdamW); ZeRO 1 and 2 divide optimizer and
-gradients among the devices. Activations follow Korthikanti et al. 2022 (34 bytes per token, channel and
-layer in bf16, attention matrices not stored). Vicuna-7B with ZeRO-0, the setting of Table 11, needs about 108 GB for
-its states alone.
+Model states follow the ZeRO paper's count (Rajbhandari et al. 2020, 3): in bf16, 2 bytes a parameter for weights, 2 of
+gradients (4 where several micro batches are summed) and 12 of optimizer (fp32 weights and the two moments of AdamW);
+ZeRO 1 and 2 divide optimizer and gradients among the devices. Activations follow Korthikanti et al. 2022 (34 bytes per
+token, channel and layer in bf16, attention matrices not stored). Vicuna-7B with ZeRO-0, the setting of Table 11, needs
+about 108 GB for its states alone.
 """
 
 from __future__ import annotations
@@ -60,13 +60,20 @@ class Load:
 
 @dataclass(frozen=True)
 class Division:
-    """How a stage is divided: the settings that the estimate may change."""
+    """How a stage is divided: the settings that the estimate may change; `global_batch`: None for one of one pass."""
 
     world: int
     micro_batch: int
     zero_stage: int
     precision: str = "bf16"
     gradient_checkpointing: bool = True
+    global_batch: int | None = None
+
+    @property
+    def gradient_width(self) -> int:
+        """Bytes of a gradient: bf16 ones are summed in fp32 over several micro batches."""
+        several = self.global_batch is not None and self.global_batch > self.world * self.micro_batch
+        return 4 if self.precision == "fp32" or several else 2
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,7 @@ def estimate(model: ModelSize, division: Division, load: Load) -> Estimate:
     in_place = division.precision == "fp32" and division.zero_stage == 0
     return Estimate(
         weights=width * model.parameters,
-        gradients=width * model.trainable / shared[0],
+        gradients=division.gradient_width * model.trainable / shared[0],
         optimizer=(8 if in_place else 12) * model.trainable / shared[1],
         activations=_activations(model, division, load),
     )
@@ -170,12 +177,19 @@ def size_of(model: Any) -> ModelSize:
     )
 
 
-def check_device(model: Any, stage: Stage, plan: Plan, load: Load) -> Estimate:
-    """`check` for a network on the GPU of this process."""
+def check_device(model: Any, stage: Stage, plan: Plan, load: Load, beside: int = 0) -> Estimate:
+    """`check` for a network on the GPU of this process; `beside` it, the bytes of a visual encoder."""
     import torch
 
-    division = Division(plan.world, stage.micro_batch, stage.zero_stage, stage.precision, stage.gradient_checkpointing)
-    capacity = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+    division = Division(
+        plan.world,
+        stage.micro_batch,
+        stage.zero_stage,
+        stage.precision,
+        stage.gradient_checkpointing,
+        stage.global_batch,
+    )
+    capacity = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory - beside
     return check(size_of(model), division, load, stage.global_batch, capacity)
 
 

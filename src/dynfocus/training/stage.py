@@ -12,27 +12,30 @@ and renamed to `out`: config, weights and processor files, `trainer_state.json`,
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from transformers import GenerationConfig, PrinterCallback, TrainingArguments, set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from dynfocus.config.schema import Config, Stage
+from dynfocus.datasets import media_path
 from dynfocus.errors import UserError, one_line
 from dynfocus.machine.launch import barrier, is_main, join_processes, loaders
 from dynfocus.prompts import Template
 from dynfocus.steps.layout import Layout
-from dynfocus.training import base, budget, checkpoints, lora, memory
+from dynfocus.steps.settings import without_later
+from dynfocus.training import base, budget, checkpoints, held_out, lora, memory
 from dynfocus.training.artefact import save_artefact
 from dynfocus.training.callbacks import CompleteMarker, LiveLine, TensorBoard
 from dynfocus.training.contract import MAX_GRADIENT_NORM, Plan, deepspeed_config, make_plan
 from dynfocus.training.data import (
     Collator,
     Coverage,
+    Entry,
     EpochSampler,
     Samples,
     Store,
@@ -44,6 +47,9 @@ from dynfocus.training.data import (
 )
 from dynfocus.training.interruption import SaveInTime
 from dynfocus.training.trainer import StageTrainer
+
+if TYPE_CHECKING:
+    from dynfocus.training.live import LiveEncoder
 
 StageName = Literal["alignment", "instruction"]
 TEMPLATES: dict[str, Template] = {"alignment": "plain_guided", "instruction": "imgsp_v1"}
@@ -75,9 +81,9 @@ class Job:
         return torch.bfloat16 if self.settings.precision == "bf16" else torch.float32
 
     @property
-    def backbone_llm(self) -> Path:
-        """The folder of the LLM that all trainings of the profile start from."""
-        return Layout(Path(self.config.root)).backbones / "llm"
+    def backbones(self) -> Path:
+        """The folder of the backbones that all trainings of the profile start from."""
+        return Layout(Path(self.config.root)).backbones
 
     @property
     def title(self) -> str:
@@ -113,12 +119,17 @@ def train_stage(
     set_seed(seed)
     disable_progress_bar()
     model, processor = load_model(job)
-    samples, coverage = _samples(job, model, processor)
+    encoder = _encoder(job)
+    samples, coverage, asked = _samples(job, model, processor, encoder)
     plan = make_plan(job.settings, len(samples), world)
     _prepare_work(job, samples, plan)
     in_time = SaveInTime()
-    trainer = _trainer(job, model, processor, samples, plan)
+    trainer = _trainer(job, model, processor, samples, plan, encoder)
     trainer.add_callback(in_time)
+    if len(asked):
+        watched = held_out.HeldOutLoss(asked, plan.micro_batch)
+        watched.trainer = trainer
+        trainer.add_callback(watched)
     newest = checkpoints.newest_complete(job.work)
     if is_main():
         _announce(job, plan, samples, coverage, newest)
@@ -137,7 +148,7 @@ def train_stage(
 
 def shared_llm(job: Job) -> Path | None:
     """The folder of an LLM that the stage leaves as it is; None where the model must hold its own."""
-    llm = job.backbone_llm
+    llm = job.backbones / "llm"
     learns = {"llm", lora.PART} & set(job.settings.trainable)
     return llm if not learns and (llm / "config.json").is_file() else None
 
@@ -182,7 +193,7 @@ def _from_checkpoint(job: Job) -> tuple[Any, Any]:
         None if apart else job.init,
         config=config,
         dtype=job.dtype,
-        state_dict=base.weights(job.init, job.backbone_llm, job.dtype) if apart else None,
+        state_dict=base.weights(job.init, job.backbones / "llm", job.dtype) if apart else None,
         output_loading_info=True,
     )
     if apart:
@@ -196,20 +207,54 @@ def _from_checkpoint(job: Job) -> tuple[Any, Any]:
     return model, DynFocusProcessor.from_pretrained(job.init)
 
 
-def _samples(job: Job, model: Any, processor: Any) -> tuple[Samples, dict[str, Coverage]]:
-    from dynfocus.features.store import FeatureStore
-
+def _samples(
+    job: Job, model: Any, processor: Any, encoder: LiveEncoder | None
+) -> tuple[Samples, dict[str, Coverage], Samples]:
+    """The samples to learn from, the coverage of each set, and the samples held out."""
     settings = job.settings
-    stores: Mapping[str, Store] = {name: FeatureStore(job.features_dir / name) for name in settings.datasets}
     entries = load_mixture(settings.datasets, job.data_dir, settings.max_rounds, job.config.max_samples)
+    stores = {name: _store(job, name, entries, encoder) for name in settings.datasets}
     entries, coverage = readable(entries, stores, settings.min_coverage)
+    entries, held = held_out.split(entries, settings.held_out) if settings.held_out else (entries, [])
     template, tokenizer = TEMPLATES[job.stage], processor.tokenizer
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if positions is not None:
         limit = budget.Budget(tokenizer, template, settings.max_text_tokens, model.num_visual_tokens, positions)
         entries = budget.fit(entries, limit, lambda entry: frames_of(entry, stores))
-    samples = Samples(entries, stores, tokenizer, template, settings.max_text_tokens, job.seed)
-    return labelled(samples, coverage, settings.min_coverage)
+        held = budget.fit(held, limit, lambda entry: frames_of(entry, stores))
+    samples, asked = (
+        Samples(some, stores, tokenizer, template, settings.max_text_tokens, job.seed) for some in (entries, held)
+    )
+    samples, coverage = labelled(samples, coverage, settings.min_coverage)
+    return samples, coverage, asked
+
+
+def _store(job: Job, name: str, entries: Sequence[Entry], encoder: LiveEncoder | None) -> Store:
+    """What is read of a set: its cached features, or its films where it is encoded on the fly."""
+    if encoder is None or name not in job.config.on_the_fly:
+        from dynfocus.features.store import FeatureStore
+
+        return FeatureStore(job.features_dir / name)
+    from dynfocus.features.live import FilmStore
+
+    paths = (media_path(entry.record) for entry in entries if entry.set_name == name)
+    media = [path for path in paths if path is not None]
+    threads = job.config.hardware.threads
+    return FilmStore(job.data_dir / name, media, job.config.video, job.work.parent, threads, encoder.tower.mean)
+
+
+def _encoder(job: Job) -> LiveEncoder | None:
+    """The visual encoder of a stage that reads films of some set itself."""
+    if not set(job.settings.datasets) & set(job.config.on_the_fly):
+        return None
+    from dynfocus.features.extract import DTYPES, compute_type
+    from dynfocus.network import clip
+    from dynfocus.network.vision import load_vision_tower
+    from dynfocus.training.live import LiveEncoder
+
+    tower = load_vision_tower(clip.load(job.backbones / "clip").visual, job.config.backbones.clip.layer)
+    tower = tower.to(job.config.hardware.device, compute_type(job.config))
+    return LiveEncoder(tower, DTYPES[job.config.feature_precision], job.dtype)
 
 
 def _prepare_work(job: Job, samples: Samples, plan: Plan) -> None:
@@ -217,7 +262,7 @@ def _prepare_work(job: Job, samples: Samples, plan: Plan) -> None:
     if is_main():
         identity = {
             "stage": job.stage,
-            "settings": job.settings.model_dump(exclude={"micro_batch", "zero_stage", "save_steps"}),
+            "settings": without_later(job.settings.model_dump(exclude={"micro_batch", "zero_stage", "save_steps"})),
             "network": job.config.network.model_dump(),
             "seed": job.seed,
             "samples": samples.digest(),
@@ -231,21 +276,51 @@ def _prepare_work(job: Job, samples: Samples, plan: Plan) -> None:
     barrier()
 
 
-def _trainer(job: Job, model: Any, processor: Any, samples: Samples, plan: Plan) -> StageTrainer:
+def _trainer(
+    job: Job, model: Any, processor: Any, samples: Samples, plan: Plan, encoder: LiveEncoder | None
+) -> StageTrainer:
     settings = job.settings
     lengths = samples.lengths(model.num_visual_tokens)
     if job.config.hardware.device == "cuda":
-        memory.check_device(model, settings, plan, _heaviest(job, samples, lengths))
+        beside = 0 if encoder is None else encoder.bytes
+        memory.check_device(model, settings, plan, _heaviest(job, samples, lengths), beside)
+    require_reporters(job.config.report_to)
     trainer = StageTrainer(
         model=model,
         args=_arguments(job, plan),
         train_dataset=samples,
         data_collator=Collator(processor, job.dtype),
         order=EpochSampler(len(samples), plan.global_batch, job.seed, lengths if settings.group_by_length else None),
+        encoder=encoder,
+        peak_flops=_peak_flops(job),
         callbacks=[CompleteMarker(), LiveLine(job.title), TensorBoard(job.work / "tensorboard")],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _peak_flops(job: Job) -> float | None:
+    """Operations a second of all devices at their peak rate; None where that is not known."""
+    hardware = job.config.hardware
+    if hardware.peak_tflops is None or hardware.device == "cpu":
+        return None
+    return hardware.peak_tflops * 1e12 * hardware.processes
+
+
+def require_reporters(names: Sequence[str]) -> None:
+    """Raise UserError where transformers cannot report to one of `names` here."""
+    from transformers.integrations import get_available_reporting_integrations, get_reporting_integration_callbacks
+
+    for name in names:
+        try:
+            get_reporting_integration_callbacks([name])
+        except ValueError as error:
+            raise UserError(f"report_to: {one_line(str(error))}") from error
+        if name not in get_available_reporting_integrations():
+            here = ", ".join(get_available_reporting_integrations()) or "none"
+            raise UserError(
+                f"report_to: {name} is not installed (installed: {here}); install its package, or leave it out"
+            )
 
 
 def _arguments(job: Job, plan: Plan) -> TrainingArguments:
@@ -272,7 +347,9 @@ def _arguments(job: Job, plan: Plan) -> TrainingArguments:
         logging_nan_inf_filter=False,
         save_steps=settings.save_steps,
         save_total_limit=KEPT_CHECKPOINTS,
-        report_to=[],
+        report_to=job.config.report_to,
+        run_name=job.title,
+        ddp_timeout=hardware.rank_timeout,
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_num_workers=loaders(hardware),
