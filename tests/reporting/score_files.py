@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 LOADED = re.compile(
-    r"""<(?:script|link|iframe|object|embed)\b|(?:src|srcset)\s*=\s*["'](?!data:)|@import|url\((?!["']?data:)"""
+    r"""<(?:link|iframe|object|embed)\b|(?:src|srcset)\s*=\s*["'](?!data:)|@import|url\((?!["']?data:)"""
 )
 """Anything in HTML or CSS that a browser would fetch."""
 

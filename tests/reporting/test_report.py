@@ -143,7 +143,7 @@ def test_failures_and_contradictions_are_on_the_page(root):
     html = make_page(root)
     assert "38 of 40; 1 unparsed; 2 unjudged" in html
     assert html.count('<span class="verdict contradiction">') == 9
-    assert "no results of flash_vstream and llama_vid" in html
+    assert "No results of Flash-VStream and LLaMA-VID." in html
 
 
 def test_evidence_that_the_repository_carries_decides_claims_in_a_report_of_one_seed(root, carried, tmp_path):
@@ -154,9 +154,10 @@ def test_evidence_that_the_repository_carries_decides_claims_in_a_report_of_one_
     add_evidence(elsewhere, carried)
     html = make_page(root)
     assert "Evidence: seeds 0, 1, 2 on some CPU; answered 2026-01-02 to 2026-01-02." in html
-    assert html.count('<span class="verdict replicates">replicates</span></td>') == 1
+    assert html.count('<span class="verdict replicates">replicates</span>') == 1
     assert "margin 3" in html and 'id="power"' in html
-    assert "data:image/svg+xml;base64," in html
+    assert html.count('<svg class="line replicates"') == 1
+    assert (root / "results/figures/claims.png").stat().st_size > 0
 
 
 def test_costs_come_from_the_timings(root):

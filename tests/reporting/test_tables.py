@@ -49,7 +49,7 @@ def test_cells_carry_paper_ours_interval_difference_and_verdict(root):
 def test_at_small_scale_no_value_is_judged_and_the_table_says_so(root):
     table = table_5(root, MINI)
     assert {one.verdict for one in table.comparisons() if one.ours is not None} == {"cannot be compared at this scale"}
-    assert any("cannot be compared at this scale" in note for note in table.notes)
+    assert any("ranks stand beside the paper's" in note for note in table.notes)
 
 
 def test_missing_and_withheld_results_are_marked_gaps(root):
@@ -119,7 +119,7 @@ def test_coverage_names_every_failure(root):
         (["kmeans", "0"], ["36 of 40; 1 unparsed; 4 unjudged", "–"]),
         (["dynfocus", "0"], ["40 of 40; 1 unparsed", "40 of 40; 1 unparsed"]),
     ]
-    assert table.notes == ["Open answers judged by: rule."]
+    assert table.notes == ["Open answers judged by: the offline rule judge."]
 
 
 def test_a_floor_is_a_last_row_of_ours_in_the_same_metrics(scores):
@@ -147,6 +147,6 @@ def test_a_sample_and_subtitles_are_marked_in_the_cell_in_the_notes_and_in_the_c
     said = "a sample of 40 of 1,549 (seed 7), with subtitles"
     table = paper_table("table_5", "Clustering", results, PAPER, heads=("Clustering",))
     assert cell(table, "DPC-KNN", "LV-Bench Acc").coverage == f"40 of 40; {said}"
-    assert f"lvbench: {said}." in table.notes
+    assert f"LVBench: {said}." in table.notes
     (row,) = coverage_table("table_5", results, ["dynfocus"], ["lvbench"]).rows
     assert row.cells == [f"40 of 40; {said}; 1 unparsed"]

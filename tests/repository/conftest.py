@@ -57,3 +57,9 @@ def export_environment(repository):
 def check_machine(repository):
     """scripts/check_machine.py as a module."""
     return script(repository, "check_machine")
+
+
+@pytest.fixture(scope="session")
+def site_pages(repository):
+    """scripts/site_pages.py as a module."""
+    return script(repository, "site_pages")

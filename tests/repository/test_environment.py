@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 # Modules named unlike their distribution; pydantic pins its core exactly.
 DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "open_clip": "open-clip-torch", "pydantic_core": "pydantic"}
 # The host that loads the plug-in is there when the plug-in is imported.
-HOSTS = {"lmms_eval", "decord", "torchcodec"}
+HOSTS = {"lmms_eval", "decord", "torchcodec", "mkdocs"}
 DOCKER = {"FROM", "ARG", "LABEL", "ENV", "RUN", "WORKDIR", "COPY", "CMD"}
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 APPTAINER = {"files", "post", "environment", "runscript", "labels", "help"}

@@ -6,7 +6,7 @@ rule execute_notebook:
         inputs_of("execute_notebook"),
     output:
         "<results>/notebooks/{item}.ipynb",
-        "<results>/notebooks/{item}.html",
+        report("<results>/notebooks/{item}.html", category="Tables and figures", labels={"item": "{item}"}),
     log:
         "<logs>/execute_notebook/{item}.log",
     benchmark:
@@ -53,7 +53,7 @@ rule render_report:
     input:
         inputs_of("render_report"),
     output:
-        "<results>/report.html",
+        report("<results>/report.html", category="Report"),
     log:
         "<logs>/render_report.log",
     benchmark:

@@ -8,7 +8,9 @@ Every command reads the profile (`--config`, repeatable; `--set key.path=value`)
 from __future__ import annotations
 
 import errno
+import re
 import sys
+from importlib.metadata import requires
 
 import typer
 
@@ -49,6 +51,16 @@ for stage in (data, backbones, features, train, evaluate, measure, report, artef
     app.add_typer(stage.app)
 
 
+def extra_of(module: str) -> str:
+    """The extra of the installed package that brings a module; empty where none names it."""
+    wanted = module.partition(".")[0].lower().replace("_", "-")
+    for text in requires("dynfocus") or []:
+        found = re.match(r"([\w.-]+).*extra == ['\"]([\w-]+)", text)
+        if found and found[1].lower().replace("_", "-") == wanted:
+            return found[2]
+    return ""
+
+
 def main() -> None:
     """Entry point: run the app and turn a `UserError` into one line and exit code 2."""
     prepare_process()
@@ -56,6 +68,12 @@ def main() -> None:
         app()
     except UserError as error:
         print(f"dynfocus: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except ModuleNotFoundError as error:
+        extra = extra_of(error.name or "")
+        if not extra:
+            raise
+        print(f"dynfocus: {error.name} is not installed; pip install 'dynfocus[{extra}]' brings it", file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:
         if error.errno not in OF_THE_MACHINE:

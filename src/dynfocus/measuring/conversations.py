@@ -8,7 +8,7 @@ import numpy as np
 
 from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.records import read_answers
-from dynfocus.features.decode import sample_frames
+from dynfocus.features.decode import frame_rate, sample_frames
 from dynfocus.measuring.models import questions_by_video
 from dynfocus.measuring.pictures import to_text
 from dynfocus.steps.jobs import Jobs
@@ -35,6 +35,14 @@ def measure(jobs: Jobs, item: str) -> dict[str, Any]:
             }
             for question in questions[:TURNS]
         ]
-        frames = [{"number": int(indices[place]), "picture": to_text(sampled[place])} for place in shown]
+        rate = frame_rate(folder / video)
+        frames = [
+            {
+                "number": int(indices[place]),
+                "seconds": float(indices[place] / rate),
+                "picture": to_text(sampled[place]),
+            }
+            for place in shown
+        ]
         cases.append({"video": video, "frames": frames, "turns": turns})
     return {"run": run, "benchmark": name, "cases": cases}

@@ -1,11 +1,12 @@
-"""Figure 3: what the network makes of one film: spatial prototypes over frames, event prototypes in time."""
+"""Figure 3: what the network makes of one film: spatial and event prototypes, and what was asked about it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from dynfocus.evaluation.benchmarks import benchmark
-from dynfocus.features.decode import read_frames
+from dynfocus.evaluation.questions import Question
+from dynfocus.features.decode import frame_rate, read_frames
 from dynfocus.features.store import FeatureStore
 from dynfocus.measuring.models import load_model, questions_by_video
 from dynfocus.measuring.pictures import to_text
@@ -25,7 +26,7 @@ def measure(jobs: Jobs, item: str) -> dict[str, Any]:
     prompt = {key: value.to(device) for key, value in loaded.processor.encode_prompts([question]).items()}
     features = store.get(video).to(device, loaded.model.dtype)
     made = loaded.model.explain(features, prompt["prompt_input_ids"], prompt["prompt_attention_mask"])
-    pictures = read_frames(jobs.layout.data / benchmark(name).data_set / video, store.frames(video).tolist())
+    film, numbers = jobs.layout.data / benchmark(name).data_set / video, store.frames(video).tolist()
     return {
         "run": run,
         "benchmark": name,
@@ -34,5 +35,15 @@ def measure(jobs: Jobs, item: str) -> dict[str, Any]:
         "timeline": {field: getattr(made, field).tolist() for field in TIMELINE},
         "fine": made.fine_map.tolist(),
         "coarse": None if made.coarse_map is None else made.coarse_map.tolist(),
-        "frames": [to_text(picture) for picture in pictures],
+        "frames": [to_text(picture) for picture in read_frames(film, numbers)],
+        "seconds": [number / frame_rate(film) for number in numbers],
+        "questions": [
+            {"id": one.question_id, "question": one.encoder_prompt, "truth": truth_of(one)} for one in questions
+        ],
     }
+
+
+def truth_of(question: Question) -> str:
+    """The annotated answer in words: the text of the right option where there are options."""
+    gold = question.gold or ""
+    return question.options[ord(gold) - ord("A")] if question.options and len(gold) == 1 else gold

@@ -21,13 +21,13 @@ def conversation_table(id: str, video: str, turns: Sequence[dict[str, str]]) -> 
 
 
 def strip_figure(frames: Sequence[dict[str, Any]]) -> Figure:
-    """A row of frames with their numbers."""
+    """A row of frames with their times."""
     use_style()
     figure, axes = pyplot.subplots(1, len(frames), figsize=(1.35 * max(len(frames), 2), 1.6), squeeze=False)
     for panel, frame in zip(axes[0], frames, strict=True):
         panel.imshow(from_text(frame["picture"]))
         panel.set_axis_off()
-        panel.set_title(f"frame {frame['number']}", fontsize=7)
+        panel.set_title(f"{frame['seconds']:.0f} s" if "seconds" in frame else f"frame {frame['number']}", fontsize=7)
     return figure
 
 

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from dynfocus.errors import UserError
 from dynfocus.evaluation.crossed import Effect, Values, effect_of
 from dynfocus.reporting.figures import BLUE, GREEN, GREY, ORANGE, use_style
+from dynfocus.reporting.names import benchmark_name
 from dynfocus.reporting.tables import Comparison, Table, plain_table
 
 ITEM = "cone_recall"
@@ -115,7 +116,7 @@ def recall_table(found: list[Recall], titles: Mapping[str, str]) -> Table:
     for one in found:
         labels = (
             titles.get(one.run, one.run),
-            one.benchmark,
+            benchmark_name(one.benchmark),
             f"{one.frames}",
             f"{one.cones}/{one.prototypes}",
             one.stage,
@@ -172,9 +173,10 @@ def recall_figure(found: list[Recall], run: str) -> Figure:
                 label=None if place else "cones",
             )
         first = next(iter(stages.values()))
-        axes.set_title(f"{name}\nT = {frames}, K/L = {first.cones}/{first.prototypes}", fontsize=7.5)
+        axes.set_title(f"{benchmark_name(name)}\nT = {frames}, K/L = {first.cones}/{first.prototypes}", fontsize=7.5)
         axes.set_xticks(range(len(STAGES)), ["start", "stage 1", "stage 2"], fontsize=7)
         axes.set_ylim(-3, 103)
     grid[0][0].set_ylabel("events with a chosen frame (%)")
-    grid[0][0].legend(fontsize=6.5, loc="lower left", bbox_to_anchor=(0, 1.16), ncols=4, frameon=False)
+    handles = grid[0][0].get_legend_handles_labels()
+    figure.legend(*handles, fontsize=7, loc="outside upper center", ncols=4, frameon=False)
     return figure

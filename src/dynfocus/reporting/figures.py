@@ -100,11 +100,22 @@ def paper_and_ours(table: Table, column: str, profile: str, paper_label: str = "
     left.set_ylim(len(rows) - 0.5, -0.5)
     left.set(title=paper_label, xlabel=column)
     right.set(title=f"ours ({profile}), 95 % interval", xlabel=column)
-    left.margins(x=0.12)
-    right.margins(x=0.12)
+    spread_equally(left, right, [[cell.paper] for _, cell in rows], [[cell.low, cell.high] for _, cell in rows])
     if not any(cell.ours is not None for _, cell in rows):
         right.set_xticks([])
     return figure
+
+
+def spread_equally(
+    left: pyplot.Axes, right: pyplot.Axes, printed: Sequence[Sequence], ours: Sequence[Sequence]
+) -> None:
+    """Two panels whose axes span the same width, so that a point is as long here as there."""
+    ends = [[value for pair in pairs for value in pair if value is not None] for pairs in (printed, ours)]
+    width = 1.24 * max((max(values) - min(values) for values in ends if values), default=0)
+    for axes, values in zip((left, right), ends, strict=True):
+        if values and width:
+            middle = (max(values) + min(values)) / 2
+            axes.set_xlim(middle - width / 2, middle + width / 2)
 
 
 def shorten(labels: Sequence[str], limit: int = 60) -> str:

@@ -1,8 +1,13 @@
-"""All claims as one figure: effect, intervals, margin and verdict, the paper's side to the right."""
+"""All claims in one picture: effect, intervals, margin and verdict, the paper's side to the right.
+
+A `Line` is where a claim is drawn; the report draws lines in its page (they follow its width, light and dark), and
+`forest` draws them as a figure for other places.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from matplotlib import pyplot
@@ -11,6 +16,7 @@ from matplotlib.lines import Line2D
 
 from dynfocus.reporting.claims import Outcome
 from dynfocus.reporting.figures import BLUE, GREEN, GREY, ORANGE, shorten, use_style
+from dynfocus.reporting.names import benchmark_name, in_words, metric_name, side_name
 from dynfocus.reporting.numbers import signed
 from dynfocus.reporting.verdicts import Verdict
 
@@ -23,6 +29,83 @@ LOOKS: dict[str, tuple[str, str, Literal["full", "none"]]] = {
 """Verdict -> colour, marker and fill: four states that can be told apart without colour."""
 WIDEST = 5.0
 """Margins to either side that the axis shows; an interval that goes on ends in an arrow."""
+FAMILIES = {
+    "structure": "Against other structures",
+    "mixture": "More training data",
+    "training": "When DPE and CCE are trained",
+    "clustering": "Clustering",
+    "fusion": "Fusion in the cones",
+    "tokens": "Tokens of rods and cones",
+    "length": "Settings for long videos",
+    "hallucination": "Hallucination",
+    "learning": "Checks of our own",
+}
+"""First part of a claim's id -> what its claims are about."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A claim as drawn, in margins: `middle` and the spans of the 95 % (`wide`) and 90 % (`narrow`) intervals.
+
+    Places are cut to ±`WIDEST`; `beyond` names the sides (`left`, `right`) where the interval, or without one the
+    difference, goes on. `sides` says what was compared on what, `reason` why it came out so.
+    """
+
+    outcome: Outcome
+    middle: float | None
+    wide: tuple[float, float] | None
+    narrow: tuple[float, float] | None
+    beyond: tuple[str, ...]
+    value: str
+    sides: str
+    reason: str
+
+
+def line_of(outcome: Outcome, titles: Mapping[str, str]) -> Line:
+    """Where a claim is drawn; `titles` names its runs."""
+    sides, reason = sides_of(outcome, titles), in_words(outcome.reason, titles)
+    if outcome.difference is None:
+        return Line(outcome, None, None, None, (), "", sides, reason)
+    low = outcome.difference if outcome.low is None else outcome.low
+    high = outcome.difference if outcome.high is None else outcome.high
+    ends = (("left", low < -WIDEST * outcome.margin), ("right", high > WIDEST * outcome.margin))
+    return Line(
+        outcome,
+        cut(outcome.difference / outcome.margin),
+        span(outcome.low, outcome.high, outcome.margin),
+        span(outcome.narrow_low, outcome.narrow_high, outcome.margin),
+        tuple(side for side, goes_on in ends if goes_on),
+        signed(outcome.difference, 1 if outcome.margin >= 1 else 2),
+        sides,
+        reason,
+    )
+
+
+def cut(place: float) -> float:
+    """A place on the axis."""
+    return max(-WIDEST, min(WIDEST, place))
+
+
+def span(low: float | None, high: float | None, margin: float) -> tuple[float, float] | None:
+    """An interval on the axis, None where there is none."""
+    return None if low is None or high is None else (cut(low / margin), cut(high / margin))
+
+
+def sides_of(outcome: Outcome, titles: Mapping[str, str]) -> str:
+    """What a claim compares: benchmark, metric, group, and both sides by name."""
+    name, metric, *group = outcome.metric.split(" ", 2)
+    where = f"{benchmark_name(name)} {metric_name(metric)}" + (f" ({group[0].replace('=', ' ')})" if group else "")
+    better, worse = (side_name(text, titles) if text else "" for text in (outcome.better, outcome.worse))
+    return f"{where}: {better} against {worse}" if worse else f"{where}: {better}"
+
+
+def families(outcomes: Iterable[Outcome], titles: Mapping[str, str]) -> dict[str, list[Line]]:
+    """What claims are about -> their lines, in the order of the register."""
+    groups: dict[str, list[Line]] = {}
+    for outcome in outcomes:
+        family = outcome.id.partition(".")[0]
+        groups.setdefault(FAMILIES.get(family, family), []).append(line_of(outcome, titles))
+    return groups
 
 
 def forest(outcomes: Sequence[Outcome]) -> Figure:
@@ -32,17 +115,17 @@ def forest(outcomes: Sequence[Outcome]) -> Figure:
     in the band; thin: 95 %. Claims without a difference are left out.
     """
     use_style()
-    shown = [outcome for outcome in outcomes if outcome.difference is not None]
-    figure, axes = pyplot.subplots(figsize=(7.4, 1.3 + 0.215 * max(len(shown), 3)))
+    lines = [line_of(outcome, {}) for outcome in outcomes if outcome.difference is not None]
+    figure, axes = pyplot.subplots(figsize=(7.4, 1.3 + 0.215 * max(len(lines), 3)))
     axes.axvspan(-1, 1, color=BLUE, alpha=0.08, linewidth=0)
     axes.axvline(0, color=GREY, linewidth=0.8)
-    for place, outcome in enumerate(shown):
-        draw(axes, place, outcome)
-    axes.set_yticks(range(len(shown)), [shorten([outcome.statement], 66) for outcome in shown], fontsize=7)
-    axes.set_ylim(len(shown) - 0.5, -0.5)
+    for place, line in enumerate(lines):
+        draw(axes, place, line)
+    axes.set_yticks(range(len(lines)), [shorten([line.outcome.statement], 72) for line in lines], fontsize=7)
+    axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.set_xlim(-WIDEST, WIDEST)
     axes.set_xlabel("difference in margins; to the right: as the paper says")
-    present = {outcome.verdict for outcome in shown}
+    present = {line.outcome.verdict for line in lines}
     handles = [
         Line2D([], [], color=colour, marker=marker, fillstyle=fill, linestyle="", label=verdict)
         for verdict, (colour, marker, fill) in LOOKS.items()
@@ -52,22 +135,15 @@ def forest(outcomes: Sequence[Outcome]) -> Figure:
     return figure
 
 
-def draw(axes: pyplot.Axes, place: int, outcome: Outcome) -> None:
+def draw(axes: pyplot.Axes, place: int, line: Line) -> None:
     """A claim's marker, its intervals, and its difference in its own unit at the edge."""
-    colour, marker, fill = LOOKS.get(outcome.verdict, (GREY, ".", "none"))
-    bounds = [(outcome.low, outcome.high, 0.9), (outcome.narrow_low, outcome.narrow_high, 2.4)]
-    for low, high, width in bounds:
-        if low is None or high is None:
-            continue
-        ends = [max(-WIDEST, min(WIDEST, end / outcome.margin)) for end in (low, high)]
-        axes.plot(ends, [place, place], color=colour, linewidth=width, solid_capstyle="butt")
-        for end, arrow in ((low, "<"), (high, ">")):
-            if abs(end / outcome.margin) > WIDEST and width < 1:
-                side = WIDEST if end > 0 else -WIDEST
-                axes.plot(side, place, arrow, color=colour, markersize=3, clip_on=False)
-    assert outcome.difference is not None, "shown are claims with a difference"
-    middle = outcome.difference / outcome.margin
-    if abs(middle) <= WIDEST:
-        axes.plot(middle, place, marker, color=colour, fillstyle=fill, markersize=4.5, zorder=3)
-    text = signed(outcome.difference, 1 if abs(outcome.difference) >= 1 else 2)
-    axes.text(1.01, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=6.5, color=colour)
+    colour, marker, fill = LOOKS.get(line.outcome.verdict, (GREY, ".", "none"))
+    for ends, width in ((line.wide, 0.9), (line.narrow, 2.4)):
+        if ends is not None:
+            axes.plot(ends, [place, place], color=colour, linewidth=width, solid_capstyle="butt")
+    for side in line.beyond:
+        end, arrow = (WIDEST, ">") if side == "right" else (-WIDEST, "<")
+        axes.plot(end, place, arrow, color=colour, markersize=3, clip_on=False)
+    if line.middle is not None and abs(line.middle) < WIDEST:
+        axes.plot(line.middle, place, marker, color=colour, fillstyle=fill, markersize=4.5, zorder=3)
+    axes.text(1.01, place, line.value, transform=axes.get_yaxis_transform(), va="center", fontsize=6.5, color=colour)

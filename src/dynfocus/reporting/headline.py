@@ -7,21 +7,12 @@ from collections.abc import Collection
 from pathlib import Path
 
 from dynfocus.config.schema import Config
+from dynfocus.reporting.names import BENCHMARKS, benchmark_name, metric_name
 from dynfocus.reporting.results import Gap, Results
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Comparison, Table, own_cell, plain_table
 from dynfocus.reporting.verdicts import scale_obstacle
 
-NAMES = {
-    "msvd_qa": "MSVD-QA",
-    "msrvtt_qa": "MSRVTT-QA",
-    "activitynet_qa": "ActivityNet-QA",
-    "vcg_bench": "VCG-Bench",
-    "video_mme": "Video-MME",
-    "lvbench": "LVBench",
-    "mlvu": "MLVU",
-    "videohallucer": "VideoHallucer",
-}
 UNITS = {"score": "score", "g_avg": "score10"}
 TERMINAL_WIDTH = 150
 ITEMS = ("headline", "table_7")
@@ -31,9 +22,7 @@ ITEMS = ("headline", "table_7")
 def headline_table(config: Config, root: Path) -> Table:
     """Main runs (rows, in the order of the experiments) by benchmarks (columns) that have results."""
     session = Session(config, root)
-    items = session.experiments.items
-    main = [items[name] for name in ITEMS if name in items] or items.values()
-    return runs_table(session, "headline_runs", "Main metric of every run", {run for item in main for run in item.runs})
+    return runs_table(session, "headline_runs", "Main metric of every run", main_runs(session))
 
 
 def item_table(session: Session, item: str, title: str) -> Table:
@@ -46,13 +35,23 @@ def runs_table(session: Session, id: str, title: str, shown: Collection[str], as
     """Those of the `shown` runs that have results, by the benchmarks that do, or the `asked` ones of them."""
     results = session.results(id)
     present = {benchmark: None for _, _, benchmark in results.records if not asked or benchmark in asked}
-    benchmarks = [*(name for name in NAMES if name in present), *(name for name in present if name not in NAMES)]
-    titles = {name: run.title for name, run in session.experiments.runs.items()}
-    runs = [run for run in titles if run in results.runs() and run in shown]
-    rows = [((titles[run], run), [headline_cell(results, run, benchmark) for benchmark in benchmarks]) for run in runs]
+    known = [name for name in BENCHMARKS if name in present]
+    benchmarks = [*known, *(name for name in present if name not in BENCHMARKS)]
+    runs = [run for run in session.titles if run in results.runs() and run in shown]
+    rows = [
+        ((session.titles[run],), [headline_cell(results, run, benchmark) for benchmark in benchmarks]) for run in runs
+    ]
     metrics = headline_metrics(results)
-    columns = [f"{NAMES.get(name, name)} {metrics[name]}" for name in benchmarks]
-    return plain_table(id, title, ("Model", "Run"), columns, rows)
+    columns = [f"{benchmark_name(name)} {metric_name(metrics[name])}" for name in benchmarks]
+    return plain_table(id, title, ("Model",), columns, rows)
+
+
+def main_runs(session: Session) -> list[str]:
+    """The runs of the main tables, of all items where there are none, in the order of the experiments."""
+    items = session.experiments.items
+    chosen = [items[name] for name in ITEMS if name in items] or list(items.values())
+    main = {run for item in chosen for run in item.runs}
+    return [run for run in session.experiments.runs if run in main]
 
 
 def headline_metrics(results: Results) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from dynfocus.paper.register import Cell, cells_of
@@ -14,6 +15,8 @@ from dynfocus.reporting.tables import Comparison, Row, Table, own_cell, plain_ta
 from dynfocus.reporting.verdicts import Verdict
 
 SECONDS_PER_HOUR = 3600.0
+SMOOTHED = 20
+"""Steps in a row that the loss curves show as one point."""
 STAGES = ("alignment", "instruction")
 
 
@@ -60,7 +63,7 @@ def hours_table(session: Session) -> Table:
     where = f"{hardware.processes} process{'es' if hardware.processes > 1 else ''} on {hardware.device}"
     notes = [f"Paper: hours on 8 A100 80 GB. Ours: {where}; only the ratio can be compared."]
     notes += [
-        f"{run}: {clock(found['total_hours'] * SECONDS_PER_HOUR)} in all."
+        f"{session.experiments.runs[run].title}: {clock(found['total_hours'] * SECONDS_PER_HOUR)} in all."
         for run, found in hours.items()
         if "total_hours" in found
     ]
@@ -87,14 +90,25 @@ def accuracy_table(session: Session) -> Table:
     return plain_table("table_2_accuracy", "What the hours buy", ("Model",), ("MSVD-QA Acc",), rows)
 
 
+def smoothed(losses: Sequence[tuple[int, float]]) -> dict[int, tuple[float, float, float]]:
+    """Last step -> mean and quartiles of every `SMOOTHED` steps in a row."""
+    parts = [losses[place : place + SMOOTHED] for place in range(0, len(losses), SMOOTHED)]
+    found = {}
+    for part in parts:
+        values = [loss for _, loss in part]
+        low, high = np.quantile(values, (0.25, 0.75)).tolist()
+        found[part[-1][0]] = (float(np.mean(values)), low, high)
+    return found
+
+
 def loss_figure(session: Session) -> Figure:
-    """Loss of both stages over the steps, with and without DPE+CCE."""
+    """Loss of both stages over the steps, with and without DPE+CCE: means and quartiles of some steps in a row."""
     from dynfocus.reporting.figures import curves
 
     series = {}
     for run, logs in measured_logs(session).items():
         for stage, steps in logs.items():
-            points = {step["step"]: (step["loss"],) * 3 for step in steps if "loss" in step}
+            points = smoothed([(step["step"], step["loss"]) for step in steps if "loss" in step])
             if points:
                 series[f"{session.experiments.runs[run].title}, {stage}"] = points
-    return curves(series, "step", "training loss", optimum=False, markers=False)
+    return curves(series, "step", f"training loss, means of {SMOOTHED} steps", optimum=False, markers=False)

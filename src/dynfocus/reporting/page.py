@@ -1,4 +1,4 @@
-"""HTML of tables and pages: Jinja templates and one style sheet of this package, no scripts, nothing loaded."""
+"""HTML of tables and pages: Jinja templates, one style sheet and one script of this package, nothing loaded."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def environment() -> Environment:
     return made
 
 
-def style() -> Markup:
-    """The style sheet, to be written inside the page."""
-    return Markup((files(__package__) / "templates" / "style.css").read_text(encoding="utf-8"))
+def inlined(name: str) -> Markup:
+    """A style sheet or script of this package, to be written inside the page."""
+    return Markup((files(__package__) / "templates" / name).read_text(encoding="utf-8"))
 
 
 def macro(name: str) -> Callable[..., str]:
@@ -45,13 +45,21 @@ def table_html(table: Table, link: Callable[[str], str], made: str = "") -> Mark
 
 def figures_html(item: SavedItem, results: Path, made: str = "") -> Markup:
     """The figures of an item, embedded, and its notes; `made` is the address of the record of how they were made."""
-    figures = [(figure, embedded_image(results / "figures" / f"{figure.stem}.svg")) for figure in item.figures]
+    files = [(figure, results / "figures" / f"{figure.stem}.svg") for figure in item.figures]
+    figures = [(figure, embedded_image(file), is_picture(file)) for figure, file in files]
     return Markup(macro("figures_html")(figures, item.notes, made))
 
 
 def page(template: str, **values: object) -> str:
     """A whole page from a template."""
-    return environment().get_template(template).render(style=style(), **values)
+    return (
+        environment().get_template(template).render(style=inlined("style.css"), script=inlined("report.js"), **values)
+    )
+
+
+def is_picture(path: Path) -> bool:
+    """Whether an SVG holds photographs, whose colours a dark page must leave alone."""
+    return "<image" in path.read_text(encoding="utf-8")
 
 
 def embedded_image(path: Path) -> str:

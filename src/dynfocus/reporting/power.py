@@ -14,7 +14,8 @@ from dynfocus.evaluation.crossed import LEVEL, Components, Effect, detectable, m
 from dynfocus.evaluation.evidence import Evidence
 from dynfocus.paper.register import Claim, load_claims, margin_of
 from dynfocus.reporting.claims import NEEDED_SEEDS, Tested, measure_all
-from dynfocus.reporting.headline import NAMES, UNITS
+from dynfocus.reporting.headline import UNITS
+from dynfocus.reporting.names import BENCHMARKS, metric_name
 from dynfocus.reporting.tables import DECIMALS, Comparison, Table, plain_table
 
 STUDIES = (3, 5, 10, 20)
@@ -67,7 +68,7 @@ def power_of_benchmarks(evidence: Evidence, claims: Sequence[Claim] | None = Non
         )
         for names, pairs in groups.items()
     ]
-    return sorted(made, key=lambda one: list(NAMES).index(one.benchmark))
+    return sorted(made, key=lambda one: list(BENCHMARKS).index(one.benchmark))
 
 
 def power_table(evidence: Evidence, claims: Sequence[Claim] | None = None) -> Table:
@@ -85,7 +86,7 @@ def power_table(evidence: Evidence, claims: Sequence[Claim] | None = None) -> Ta
         "Variance: shares of that of a mean difference with the seeds there are. With ever more seeds the share of "
         "films and questions remains.",
     ]
-    rows = [((NAMES[one.benchmark], one.metric), power_cells(one, strict)) for one in found]
+    rows = [((BENCHMARKS[one.benchmark], metric_name(one.metric)), power_cells(one, strict)) for one in found]
     return plain_table("power", "What these seeds can find", ("Benchmark", "Metric"), columns, rows, notes=notes)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import colormaps, pyplot
@@ -14,25 +13,10 @@ from numpy.typing import NDArray
 
 from dynfocus.measuring.pictures import from_text
 from dynfocus.reporting.figures import BLUE, GREY, ORANGE, shorten, use_style
+from dynfocus.reporting.film import Timeline, film_of, strip_figure
 from dynfocus.reporting.session import Session
 
 SHOWN_FRAMES = 6
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """What was measured over T frames and L event prototypes (`dynfocus.network.explanation.Explanation`)."""
-
-    prototype_of_frame: NDArray[np.integer]
-    prototype_frames: NDArray[np.integer]
-    scores: NDArray[np.floating]
-    cones: NDArray[np.bool_]
-    tokens_per_frame: NDArray[np.integer]
-
-    @classmethod
-    def of(cls, values: Mapping[str, Sequence]) -> Timeline:
-        """The time line of a measurement."""
-        return cls(**{name: np.array(values[name]) for name in cls.__dataclass_fields__})
 
 
 def boundaries(labels: NDArray[np.integer]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -136,6 +120,10 @@ def prototype_figures(session: Session, item: str) -> tuple[dict[str, tuple[Figu
     chosen = choose_frames(timeline)
     pictures = [from_text(found["frames"][number]) for number in chosen]
     figures = {
+        "strip": (
+            strip_figure(film_of(found, session.titles)),
+            "Every frame of the film with its tokens: cones (orange) have many, rods (blue) few.",
+        ),
         "spatial": (
             spatial_figure(pictures, np.array(found["fine"]), coarse, chosen),
             "Fine and coarse spatial prototypes of S-DPC, outlined over frames.",

@@ -7,8 +7,10 @@ not there shows as a gap.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -18,18 +20,38 @@ from dynfocus.evaluation.evidence import STORED, Evidence
 from dynfocus.files import write_json, write_text
 from dynfocus.paper import lint
 from dynfocus.paper.register import OWN_CHECK, load_cells, load_deviations
-from dynfocus.reporting.claims import Outcome, count_verdicts, evidence_of, judge_claims
+from dynfocus.reporting.claims import count_verdicts, evidence_of, judge_claims
+from dynfocus.reporting.cone_recall import ITEM as RECALL_ITEM
+from dynfocus.reporting.cone_recall import recalls
 from dynfocus.reporting.costs import costs_table, read_costs
-from dynfocus.reporting.headline import headline, headline_table
+from dynfocus.reporting.figures import embedded_figure, write_figure
+from dynfocus.reporting.film import ITEM as FILM_ITEM
+from dynfocus.reporting.film import film_of, replies_table
+from dynfocus.reporting.forest import families, forest
+from dynfocus.reporting.headline import headline, headline_table, main_runs
 from dynfocus.reporting.judge_agreement import agreement_table
 from dynfocus.reporting.lineage import anchor, lineage, score_files, shown
+from dynfocus.reporting.names import in_words
 from dynfocus.reporting.page import figures_html, page, table_html
 from dynfocus.reporting.power import power_table
 from dynfocus.reporting.results import Measured, Results
 from dynfocus.reporting.session import SavedItem, Session
+from dynfocus.reporting.summary import recall_summary, verdict_sentence
 from dynfocus.reporting.tables import Table, coverage_table
 from dynfocus.reporting.verdicts import scale_obstacle
 from dynfocus.steps.table import judged_twice
+
+GROUPS = {
+    "Scores": ("headline", "table_7", "long_video", "table_8"),
+    "What each part is worth": ("rod_cone", "table_1", "table_5", "table_6", "prototypes"),
+    "Inside": ("cone_recall", "figure_3", "figure_1", "redundancy"),
+    "Cost": ("token_budget", "table_2", "table_3", "table_4"),
+    "Data and settings": ("training_data", "table_11"),
+}
+"""Part of the page -> its items; all others stand under `OTHERS`."""
+OTHERS = "Further"
+MAIN_RUN = "dynfocus"
+"""The run whose cones the first screen shows."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +66,9 @@ class Section:
 
 
 def render(config: Config, root: Path, out: Path) -> None:
-    """Write the report of a profile to `out`."""
+    """Write the report of a profile to `out`, and the figure of all claims beside the other figures."""
     session = Session(config, root)
-    results = session.results()
-    obstacle = scale_obstacle(config)
+    results, titles = session.results(), session.titles
     items = selected_items(session)
     made = [
         *(session.layout.notebook(name, "ipynb") for name in items),
@@ -60,21 +81,21 @@ def render(config: Config, root: Path, out: Path) -> None:
     findings = lint.run()
     html = page(
         "report.html.j2",
-        title="DynFocus: the paper's numbers beside ours",
+        title="The paper's claims, tables and figures beside ours",
         version=__version__,
         config=config,
-        obstacle=obstacle,
+        obstacle=scale_obstacle(config),
         record_link=record_link,
-        headline=table_html(headline_table(config, root), record_link),
-        sections=[section(session, name) for name in items],
-        cells=len(load_cells()),
-        outcomes=of_paper,
-        own_checks=[outcome for outcome in outcomes if outcome.source == OWN_CHECK],
+        verdict=verdict_sentence(of_paper),
+        families=families(outcomes, titles),
         verdicts=count_verdicts(of_paper),
-        forest=forest_html(outcomes),
+        outcomes=of_paper,
+        headline=table_html(headline_table(config, root), record_link),
+        groups=grouped([section(session, name) for name in items]),
+        cells=len(load_cells()),
         power=table_html(power_table(evidence), record_link),
         evidence=describe(evidence),
-        evidence_notes=evidence.notes,
+        evidence_notes=[in_words(note, titles) for note in evidence.notes],
         claims_record=record_link(shown(session.layout.claims, root)) if session.layout.claims.exists() else "",
         findings=[finding for finding in findings if finding.outcome != "ok"],
         checks=[finding for finding in findings if finding.outcome == "ok"],
@@ -83,9 +104,36 @@ def render(config: Config, root: Path, out: Path) -> None:
         coverage=table_html(all_coverage(session, results), record_link),
         costs=table_html(costs_table(read_costs(root)), record_link),
         records=lineage([*score_files(root), *(path for path in made if path.exists())], root),
+        **first_screen(session),
     )
     write_metrics(results, out.with_name("metrics.json"))
+    if any(outcome.difference is not None for outcome in outcomes):
+        stamp = f"{config.profile} profile" if scale_obstacle(config) else ""
+        write_figure(forest(outcomes), session.layout.results / "figures", "claims", stamp)
     write_text(out, html)
+
+
+def first_screen(session: Session) -> dict[str, Any]:
+    """The film with its replies and the recall of the cones, as far as they were measured."""
+    measured = session.measurement(FILM_ITEM)
+    film = film_of(measured, session.titles) if "timeline" in measured else None
+    replies = replies_table(session, main_runs(session))
+    recall = recall_summary(recalls(session.measurement(RECALL_ITEM)), MAIN_RUN)
+    return {
+        "film": film,
+        "replies": replies,
+        "replies_html": table_html(replies, record_link),
+        "recall": embedded_figure(recall) if recall is not None else "",
+    }
+
+
+def grouped(sections: Sequence[Section]) -> dict[str, list[Section]]:
+    """Part of the page -> its sections, parts without any left out."""
+    part_of = {item: part for part, items in GROUPS.items() for item in items}
+    parts: dict[str, list[Section]] = {part: [] for part in (*GROUPS, OTHERS)}
+    for one in sections:
+        parts[part_of.get(one.name, OTHERS)].append(one)
+    return {part: found for part, found in parts.items() if found}
 
 
 def write_metrics(results: Results, out: Path) -> None:
@@ -147,18 +195,6 @@ def describe(evidence: Evidence) -> str:
     return f"Evidence: {'; '.join(parts)}; answered {days[0]} to {days[-1]}." if parts else "No evidence yet."
 
 
-def forest_html(outcomes: list[Outcome]) -> Markup:
-    """All tested claims as one figure, embedded; nothing where none was tested."""
-    from dynfocus.reporting.figures import embedded_figure
-    from dynfocus.reporting.forest import forest
-
-    if not any(outcome.difference is not None for outcome in outcomes):
-        return Markup()
-    return Markup('<figure><img alt="Differences of all claims with their intervals" src="{}"></figure>').format(
-        embedded_figure(forest(outcomes))
-    )
-
-
 def verdicts_of_both_judges(session: Session) -> list[tuple[Path, Path]]:
     """The files of both judges' verdicts on the same answers, those that are here."""
     pairs = [(first.path(session.jobs), second.path(session.jobs)) for first, second in judged_twice(session.jobs)]
@@ -185,7 +221,7 @@ def agreement_html(session: Session) -> Markup:
 def all_coverage(session: Session, results: Results) -> Table:
     """Coverage of every record found."""
     benchmarks = sorted({benchmark for _, _, benchmark in results.records})
-    return coverage_table("all", results, results.runs(), benchmarks)
+    return coverage_table("all", results, results.runs(), benchmarks).named(session.titles)
 
 
 __all__ = ["headline", "render"]

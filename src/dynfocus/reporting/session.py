@@ -27,6 +27,7 @@ from dynfocus.files import read_json, write_text
 from dynfocus.machine.startup import prepare_process
 from dynfocus.reporting import tables
 from dynfocus.reporting.export import write_tables
+from dynfocus.reporting.names import in_words
 from dynfocus.reporting.results import Results
 from dynfocus.reporting.tables import Scale, Table
 from dynfocus.reporting.verdicts import judge_obstacle, scale_obstacle
@@ -87,6 +88,11 @@ class Session:
         stored = self.layout.experiments
         return load_experiments(stored if stored.exists() else Path(self.config.experiments), self.config)
 
+    @property
+    def titles(self) -> dict[str, str]:
+        """Run -> its name in tables and figures."""
+        return {name: run.title for name, run in self.experiments.runs.items()}
+
     @cached_property
     def jobs(self) -> Jobs:
         """What the workflow makes: resolved runs and where their checkpoints are."""
@@ -134,7 +140,9 @@ class Session:
     ) -> Shown:
         """Store an item's tables, figures (name -> figure and caption) and notes below `results/`."""
         replaced = substitution_notes(self.config)
-        tables = [table.model_copy(update={"notes": [*table.notes, *replaced]}) for table in tables]
+        titles = self.titles
+        named = [table.named(titles) for table in tables]
+        tables = [table.model_copy(update={"notes": [*table.notes, *replaced]}) for table in named]
         write_tables(tables, self.layout.results / "tables", item)
         saved = []
         for name, (figure, caption) in (figures or {}).items():
@@ -142,7 +150,7 @@ class Session:
 
             stamp = f"{self.config.profile} profile" if self.scale.obstacle else ""
             write_figure(figure, self.layout.results / "figures", f"{item}_{name}", stamp)
-            saved.append(SavedFigure(stem=f"{item}_{name}", caption=caption))
+            saved.append(SavedFigure(stem=f"{item}_{name}", caption=in_words(caption, titles)))
         record = SavedItem(
             item=item, title=title, profile=self.config.profile, tables=tables, figures=saved, notes=list(notes)
         )

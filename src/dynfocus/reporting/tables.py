@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from dynfocus.paper.register import Cell, cells_of
+from dynfocus.reporting.names import benchmark_name, in_words, judge_name
 from dynfocus.reporting.numbers import signed
 from dynfocus.reporting.results import Gap, Measured, Results, part_text
 from dynfocus.reporting.verdicts import Verdict, judge_value
 
 DECIMALS = {"percent": 1, "score": 2, "score10": 2, "hours": 2, "s": 2, "ms": 2, "gflops": 2}
 """Digits after the point of our values where the paper prints none."""
-
+LOWER_IS_BETTER = frozenset({"hours", "s", "ms", "gflops"})
+RANKED = LOWER_IS_BETTER | {"percent", "score", "score10"}
 
 MOST_UNREAD = 1 / 3
 """Share of replies without an option from which a table says so beside the score."""
@@ -47,8 +49,10 @@ class Comparison(BaseModel):
 
     @property
     def difference(self) -> float | None:
-        """Ours minus the paper's."""
-        return None if self.ours is None or self.paper is None else self.ours - self.paper
+        """Ours minus the paper's; None at another scale, where it says nothing."""
+        if self.ours is None or self.paper is None or self.verdict == Verdict.OTHER_SCALE:
+            return None
+        return self.ours - self.paper
 
     def number(self, value: float | None) -> str:
         """A value with the cell's digits; empty for None."""
@@ -99,9 +103,71 @@ class Table(BaseModel):
         """Whether a column holds text only (it is then aligned to the left)."""
         return all(isinstance(row.cells[column], str) for row in self.rows)
 
+    def ranks(self, column: int) -> dict[int, str]:
+        """Row -> its rank in a column beside the paper's, over the rows that have both; empty where values compare."""
+        cells = {place: row.cells[column] for place, row in enumerate(self.rows)}
+        both = {
+            place: cell
+            for place, cell in cells.items()
+            if isinstance(cell, Comparison)
+            and cell.verdict == Verdict.OTHER_SCALE
+            and cell.unit in RANKED
+            and None not in (cell.ours, cell.paper)
+        }
+        if len(both) < 2:
+            return {}
+        ours, paper = (
+            {place: rank_of(getattr(cell, whose), [getattr(one, whose) for one in both.values()], cell.unit)
+             for place, cell in both.items()}
+            for whose in ("ours", "paper")
+        )  # fmt: skip
+        return {place: f"rank {ours[place]} of {len(both)}, paper's {paper[place]}" for place in both}
+
+    def all_ranks(self) -> list[dict[int, str]]:
+        """The ranks of every column."""
+        return [self.ranks(column) for column in range(len(self.columns))]
+
+    def named(self, titles: Mapping[str, str]) -> Table:
+        """The table with the names of runs and benchmarks in the place of their identifiers."""
+
+        def label(text: str) -> str:
+            return titles[text] if text in titles else in_words(text, titles)
+
+        return self.model_copy(
+            update={
+                "title": in_words(self.title, titles),
+                "columns": [label(column) for column in self.columns],
+                "rows": [row.model_copy(update={"labels": [label(text) for text in row.labels]}) for row in self.rows],
+                "caption": in_words(self.caption, titles),
+                "notes": [in_words(note, titles) for note in self.notes],
+            }
+        )
+
     def comparisons(self) -> list[Comparison]:
         """All cells that hold numbers."""
         return [cell for row in self.rows for cell in row.cells if isinstance(cell, Comparison)]
+
+
+def rank_of(value: float, values: Iterable[float], unit: str) -> int:
+    """The place of a value among all, 1 for the best; equals share a place."""
+    return 1 + sum(other < value if unit in LOWER_IS_BETTER else other > value for other in values)
+
+
+def with_equal_digits(rows: Sequence[Row]) -> list[Row]:
+    """Rows whose columns have one number of digits after the point each, the largest of their cells of a unit."""
+    most: dict[tuple[int, str], int] = {}
+    for row in rows:
+        for column, cell in enumerate(row.cells):
+            if isinstance(cell, Comparison) and cell.ours is not None:
+                most[column, cell.unit] = max(cell.decimals, most.get((column, cell.unit), 0))
+
+    def even(column: int, cell: Comparison | str) -> Comparison | str:
+        digits = most.get((column, cell.unit)) if isinstance(cell, Comparison) else None
+        return cell if digits is None else cell.model_copy(update={"decimals": digits})
+
+    return [
+        row.model_copy(update={"cells": [even(column, cell) for column, cell in enumerate(row.cells)]}) for row in rows
+    ]
 
 
 @dataclass(frozen=True)
@@ -194,7 +260,8 @@ def paper_table(
             for name in columns
         ]
         rows.append(Row(labels=[label], cells=found))
-    built = Table(id=table, title=title, heads=list(heads), columns=columns, rows=rows, caption=caption)
+    even = with_equal_digits(rows)
+    built = Table(id=table, title=title, heads=list(heads), columns=columns, rows=even, caption=caption)
     pairs = [(cell.run, cell.benchmark) for cell in chosen]
     notes = [*table_notes(built, chosen, scale), *unread_notes(results, pairs), *part_notes(results, pairs)]
     return built.model_copy(update={"notes": notes})
@@ -206,7 +273,7 @@ def part_notes(results: Results, pairs: Iterable[tuple[str, str]]) -> list[str]:
     for run, benchmark in dict.fromkeys(pairs):
         for seed in results.seeds:
             text = part_text(results.records.get((run, seed, benchmark), {}))
-            texts += [f"{benchmark}: {text}."] * bool(text)
+            texts += [f"{benchmark_name(benchmark)}: {text}."] * bool(text)
     return list(dict.fromkeys(texts))
 
 
@@ -230,10 +297,10 @@ def table_notes(table: Table, cells: Iterable[Cell], scale: Scale) -> list[str]:
     measured = [cell for cell in table.comparisons() if cell.ours is not None]
     notes = []
     if measured and scale.obstacle:
-        notes.append(f"Values {Verdict.OTHER_SCALE}: {scale.profile} profile, {scale.obstacle}.")
+        notes.append(f"{scale.profile.capitalize()} profile, {scale.obstacle}; so ranks stand beside the paper's.")
     elif measured:
         benchmarks = dict.fromkeys(cell.benchmark for cell in cells)
-        notes += [f"{name}: {scale.against(name)}." for name in benchmarks if scale.against(name)]
+        notes += [f"{benchmark_name(name)}: {scale.against(name)}." for name in benchmarks if scale.against(name)]
     if any(cell.paper is not None and cell.ours is None and not cell.gap for cell in table.comparisons()):
         notes.append("A number alone is the paper's; no run of ours stands for it.")
     gaps = sum(bool(cell.gap) for cell in table.comparisons())
@@ -281,7 +348,9 @@ def coverage_table(id: str, results: Results, runs: Iterable[str], benchmarks: I
             if any(records):
                 rows.append(((run, str(seed)), [coverage_text(record) for record in records]))
     judges = {
-        record["judge"] for (run, _, name), record in results.records.items() if name in columns and record["judge"]
+        judge_name(record["judge"])
+        for (_, _, name), record in results.records.items()
+        if name in columns and record["judge"]
     }
     notes = [f"Open answers judged by: {', '.join(sorted(judges))}."] if judges else []
     return plain_table(f"{id}_coverage", "Coverage and failures", ("Run", "Seed"), columns, rows, notes=notes)

@@ -1,0 +1,124 @@
+"""What a reader sees first: the verdict in a sentence, names of things, ranks, and one film."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from score_files import score_record
+
+from dynfocus.config import load_config
+from dynfocus.measuring.pictures import to_text
+from dynfocus.reporting.claims import Outcome
+from dynfocus.reporting.film import film_of, marked, replies_table, strip_figure
+from dynfocus.reporting.forest import WIDEST, line_of
+from dynfocus.reporting.names import in_words, side_name
+from dynfocus.reporting.report import GROUPS
+from dynfocus.reporting.results import Results
+from dynfocus.reporting.session import Session
+from dynfocus.reporting.summary import verdict_sentence
+from dynfocus.reporting.tables import Scale, paper_table
+from dynfocus.reporting.verdicts import Verdict
+
+TITLES = {"dynfocus": "DynFocus", "dynfocus_full": "DynFocus, full mixture", "two_token": "w/o DPE+CCE"}
+
+
+def outcome(verdict: Verdict, difference: float | None = 1.0, **fields) -> Outcome:
+    return Outcome(
+        id="structure.x", statement="A beats B", source="x", margin=3.0, verdict=verdict.value, difference=difference,
+        better="dynfocus", worse="two_token", metric="msvd_qa accuracy", **fields,
+    )  # fmt: skip
+
+
+def test_the_verdict_counts_what_was_decided():
+    found = 3 * [outcome(Verdict.REPLICATES)] + [outcome(Verdict.CONTRADICTED, -5.0)] + [outcome(Verdict.UNDECIDED)]
+    assert verdict_sentence(found) == (
+        "Of the paper's 5 directions 3 replicate, 1 is contradicted and 1 stays undecided."
+    )
+    single = [outcome(Verdict.UNDECIDED, 4.0, seeds=["0"]), outcome(Verdict.UNDECIDED, -4.0, seeds=["0"])]
+    assert "a verdict needs 3 seeds, and there is 1. By sign alone 1 of 2 point" in verdict_sentence(single)
+    assert "has been measured yet" in verdict_sentence([outcome(Verdict.NOT_ATTEMPTED, None)])
+
+
+@pytest.mark.parametrize(
+    ("difference", "low", "high", "middle", "beyond"),
+    [(3.0, 0.0, 6.0, 1.0, ()), (30.0, None, None, WIDEST, ("right",)), (-12.0, -21.0, -3.0, -4.0, ("left",))],
+)
+def test_a_claim_is_drawn_in_margins_and_never_out_of_the_axis(difference, low, high, middle, beyond):
+    line = line_of(outcome(Verdict.UNDECIDED, difference, low=low, high=high), TITLES)
+    assert (line.middle, line.beyond) == (middle, beyond)
+    assert line.sides == "MSVD-QA accuracy: DynFocus against w/o DPE+CCE"
+
+
+def test_names_stand_for_identifiers_and_paths_are_left_alone():
+    said = in_words("two_token on msvd_qa; results/msvd_qa_two/x of dynfocus_full", TITLES)
+    assert said == "w/o DPE+CCE on MSVD-QA; results/msvd_qa_two/x of DynFocus, full mixture"
+    assert side_name("dynfocus_full:halluc_accuracy", TITLES) == "DynFocus, full mixture, hallucinated questions"
+
+
+def test_at_another_scale_ranks_take_the_place_of_differences(scores):
+    runs = {"kmeans": 30.0, "weighted_kmeans": 50.0, "dynfocus": 40.0}
+    root = scores([score_record("msvd_qa", run, 0, {"accuracy": value}) for run, value in runs.items()])
+    table = paper_table("table_5", "Clustering", Results(root, (0,)), Scale("mini", "small"), heads=("Clustering",))
+    column = table.columns.index("MSVD-QA Acc")
+    said = {row.labels[0]: table.ranks(column).get(place) for place, row in enumerate(table.rows)}
+    assert said["DPC-KNN"] == "rank 2 of 3, paper's 1"
+    assert all(cell.difference is None for cell in table.comparisons())
+    paper_size = paper_table("table_5", "Clustering", Results(root, (0,)), Scale("paper"), heads=("Clustering",))
+    assert not paper_size.ranks(column)
+
+
+@pytest.fixture
+def session(tmp_path, repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    return Session(load_config([Path("config/mini.yaml")], [f"root={tmp_path}"]), tmp_path)
+
+
+def measure(session: Session) -> dict:
+    frame = to_text(np.zeros((4, 4, 3), dtype=np.uint8))
+    timeline = {
+        "prototype_of_frame": [0, 1, 1], "prototype_frames": [0, 2], "scores": [1.0, 0.2],
+        "cones": [True, False, False], "tokens_per_frame": [40, 2, 2],
+    }  # fmt: skip
+    found = {
+        "run": "dynfocus_full", "benchmark": "video_mme", "video": "data/a.mp4", "question": "what?",
+        "timeline": timeline, "frames": 3 * [frame], "seconds": [0.0, 2.0, 4.0],
+        "questions": [
+            {"id": "1", "question": "what?", "truth": "red"}, {"id": "2", "question": "who?", "truth": "ring"},
+        ],
+    }  # fmt: skip
+    path = session.layout.measurement("figure_3")
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(found))
+    return found
+
+
+def test_a_film_counts_its_tokens_and_shows_every_frame(session):
+    film = film_of(measure(session), session.titles)
+    assert (film.cones, film.tokens, film.tokens_if_all_cones) == (1, 44, 120)
+    figure = strip_figure(film)
+    said = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert said.count("rod") == 2 and said.count("cone") == 1 and "4 s" in said
+    assert "44 tokens instead of 120" in figure.get_suptitle()
+
+
+def test_replies_stand_beside_the_truth(session):
+    measure(session)
+    shard = session.layout.answers("dynfocus", 0, 0, 1)
+    shard.parent.mkdir(parents=True)
+    rows = [
+        {"benchmark": "video_mme", "question_id": name, "status": "ok", "reply": reply}
+        for name, reply in (("1", "Red"), ("2", "star"))
+    ]
+    shard.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    table = replies_table(session, ["dynfocus", "blind"])
+    assert table.columns == ["Truth", "DynFocus"]
+    assert [row.cells for row in table.rows] == [["red", "✓ Red"], ["ring", "star"]]
+    assert marked("", "") == ""
+
+
+def test_every_item_has_one_place_on_the_page(session):
+    placed = [item for items in GROUPS.values() for item in items]
+    assert len(placed) == len(set(placed)) and set(placed) <= set(session.experiments.items)
+    assert not [title for title in session.titles.values() if re.search(r"[a-z]_[a-z]", title)]
