@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dynfocus.config import Config, load_config
+from dynfocus.steps import code
 from dynfocus.steps.jobs import Jobs
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -46,3 +47,23 @@ def finished(tmp_path, repository, monkeypatch) -> Jobs:
     jobs = jobs_here()
     finish_run(jobs)
     return jobs
+
+
+@pytest.fixture
+def edited(tmp_path, monkeypatch):
+    """A function that adds a line to a file of a copy of the package, and tells the steps to look there."""
+    copy = tmp_path / "source" / code.PACKAGE
+    shutil.copytree(code.ROOT, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(code, "ROOT", copy)
+
+    def forget() -> None:
+        for remembered in (code.imports_of, code.module_hash, code._is_module):
+            remembered.cache_clear()
+
+    def edit(name: str, line: str) -> None:
+        file = copy / name
+        file.write_text(f"{file.read_text()}\n{line}\n")
+        forget()
+
+    yield edit
+    forget()

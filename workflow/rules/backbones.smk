@@ -21,7 +21,7 @@ rule prepare_clip:
     message:
         "Preparing the visual encoder (CLIP)"
     shell:
-        "dynfocus prepare-clip --config {params.config} 2>&1 | tee {log}"
+        "dynfocus prepare-clip --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 rule prepare_llm:
@@ -44,7 +44,7 @@ rule prepare_llm:
     message:
         "Preparing the language model"
     shell:
-        "dynfocus prepare-llm --config {params.config} 2>&1 | tee {log}"
+        "dynfocus prepare-llm --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 rule prepare_qformer:
@@ -67,7 +67,7 @@ rule prepare_qformer:
     message:
         "Preparing the text encoder (Q-Former)"
     shell:
-        "dynfocus prepare-qformer --config {params.config} 2>&1 | tee {log}"
+        "dynfocus prepare-qformer --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 rule prepare_model:
@@ -90,4 +90,4 @@ rule prepare_model:
     message:
         "Fetching the model of {wildcards.run}, which is not ours"
     shell:
-        "dynfocus prepare-model --config {params.config} --run {wildcards.run} 2>&1 | tee {log}"
+        "dynfocus prepare-model --config {params.config:q} --run {wildcards.run} 2>&1 | tee {log:q}"

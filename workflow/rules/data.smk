@@ -21,7 +21,7 @@ rule prepare_data:
     message:
         "Preparing the files of {wildcards.set}"
     shell:
-        "dynfocus prepare-data --config {params.config} --dataset {wildcards.set} 2>&1 | tee {log}"
+        "dynfocus prepare-data --config {params.config:q} --dataset {wildcards.set} 2>&1 | tee {log:q}"
 
 
 rule verify_data:
@@ -44,4 +44,4 @@ rule verify_data:
     message:
         "Opening every video and image of {wildcards.set}"
     shell:
-        "dynfocus verify-data --config {params.config} --dataset {wildcards.set} 2>&1 | tee {log}"
+        "dynfocus verify-data --config {params.config:q} --dataset {wildcards.set} 2>&1 | tee {log:q}"

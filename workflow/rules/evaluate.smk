@@ -21,8 +21,8 @@ rule answer_questions:
     message:
         "Answering {params.settings[benchmarks]} with {wildcards.run}, seed {wildcards.seed}, shard {wildcards.shard} of {wildcards.shards}"
     shell:
-        "dynfocus answer-questions --config {params.config} --run {wildcards.run} --seed {wildcards.seed}"
-        " --shard {wildcards.shard} --num-shards {wildcards.shards} 2>&1 | tee {log}"
+        "dynfocus answer-questions --config {params.config:q} --run {wildcards.run} --seed {wildcards.seed}"
+        " --shard {wildcards.shard} --num-shards {wildcards.shards} 2>&1 | tee {log:q}"
 
 
 rule judge_answers:
@@ -45,7 +45,7 @@ rule judge_answers:
     message:
         "Judging the answers of {wildcards.run}, seed {wildcards.seed}"
     shell:
-        "dynfocus judge-answers --config {params.config} --run {wildcards.run} --seed {wildcards.seed} 2>&1 | tee {log}"
+        "dynfocus judge-answers --config {params.config:q} --run {wildcards.run} --seed {wildcards.seed} 2>&1 | tee {log:q}"
 
 
 rule judge_again:
@@ -92,4 +92,4 @@ rule score_answers:
     message:
         "Scoring {wildcards.run}, seed {wildcards.seed}"
     shell:
-        "dynfocus score-answers --config {params.config} --run {wildcards.run} --seed {wildcards.seed} 2>&1 | tee {log}"
+        "dynfocus score-answers --config {params.config:q} --run {wildcards.run} --seed {wildcards.seed} 2>&1 | tee {log:q}"

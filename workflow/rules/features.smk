@@ -21,5 +21,5 @@ rule extract_features:
     message:
         "Extracting the features of {wildcards.set}, shard {wildcards.shard} of {wildcards.shards}"
     shell:
-        "dynfocus extract-features --config {params.config} --dataset {wildcards.set}"
-        " --shard {wildcards.shard} --num-shards {wildcards.shards} 2>&1 | tee {log}"
+        "dynfocus extract-features --config {params.config:q} --dataset {wildcards.set}"
+        " --shard {wildcards.shard} --num-shards {wildcards.shards} 2>&1 | tee {log:q}"

@@ -21,4 +21,4 @@ rule measure_item:
     message:
         "Measuring for {wildcards.item}: {params.settings[measures]}"
     shell:
-        "dynfocus measure-item --config {params.config} --item {wildcards.item} 2>&1 | tee {log}"
+        "dynfocus measure-item --config {params.config:q} --item {wildcards.item} 2>&1 | tee {log:q}"

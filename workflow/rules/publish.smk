@@ -20,4 +20,4 @@ rule publish:
     message:
         "Publishing the artefacts of this run"
     shell:
-        "dynfocus publish --config {params.config} 2>&1 | tee {log}"
+        "dynfocus publish --config {params.config:q} 2>&1 | tee {log:q}"

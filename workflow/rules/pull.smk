@@ -23,4 +23,4 @@ rule pull:
     message:
         "Pulling what is published"
     shell:
-        "dynfocus pull --config {params.config} 2>&1 | tee {log}"
+        "dynfocus pull --config {params.config:q} 2>&1 | tee {log:q}"

@@ -22,7 +22,7 @@ rule execute_notebook:
     message:
         "Executing the notebook of {wildcards.item}: {params.settings[title]}"
     shell:
-        "dynfocus execute-notebook --config {params.config} --item {wildcards.item} 2>&1 | tee {log}"
+        "dynfocus execute-notebook --config {params.config:q} --item {wildcards.item} 2>&1 | tee {log:q}"
 
 
 rule execute_tutorial:
@@ -69,7 +69,7 @@ rule render_report:
     message:
         "Rendering {output}"
     shell:
-        "dynfocus render-report --config {params.config} 2>&1 | tee {log}"
+        "dynfocus render-report --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 rule test_claims:
@@ -93,4 +93,4 @@ rule test_claims:
     message:
         "Testing the paper's direction claims over the seeds {params.settings[seeds]}"
     shell:
-        "dynfocus test-claims --config {params.config} 2>&1 | tee {log}"
+        "dynfocus test-claims --config {params.config:q} 2>&1 | tee {log:q}"

@@ -24,7 +24,7 @@ rule train_alignment:
     message:
         "Stage 1, vision-language alignment for {params.runs}"
     shell:
-        "dynfocus train-alignment --config {params.config} --key {wildcards.key} 2>&1 | tee {log}"
+        "dynfocus train-alignment --config {params.config:q} --key {wildcards.key} 2>&1 | tee {log:q}"
 
 
 rule train_instruction:
@@ -48,4 +48,4 @@ rule train_instruction:
     message:
         "Stage 2, instruction tuning of {wildcards.run}, seed {wildcards.seed}"
     shell:
-        "dynfocus train-instruction --config {params.config} --run {wildcards.run} --seed {wildcards.seed} 2>&1 | tee {log}"
+        "dynfocus train-instruction --config {params.config:q} --run {wildcards.run} --seed {wildcards.seed} 2>&1 | tee {log:q}"

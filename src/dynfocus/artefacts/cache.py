@@ -78,13 +78,14 @@ def unlike(jobs: Jobs, index: Index, step: Step) -> str | None:
     Its result must come from the wanted settings, and so must all that it was made from.
     """
     for before in needed(jobs, [step])[::-1]:
-        reason = _difference(jobs, index, before)
+        reason = difference(jobs, index, before)
         if reason is not None:
             return reason if before == step else f"{name_of(jobs, before)}, which it is made from, is {reason}"
     return None
 
 
-def _difference(jobs: Jobs, index: Index, step: Step) -> str | None:
+def difference(jobs: Jobs, index: Index, step: Step) -> str | None:
+    """How the settings or the seed of a step are not those of the published one, whatever it was made from."""
     published = index.manifests.get(name_of(jobs, step))
     if published is None:
         return "not published"

@@ -7,18 +7,20 @@ a third, weights by a tenth.
 
 from __future__ import annotations
 
+import hashlib
 import lzma
 import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from dynfocus.errors import UserError
 
 PRESET: Final = 1
+SUFFIX: Final = ".tar.xz"
 APART = ("tensorboard",)
 """Folders that stay where they were made: they name the machine and repeat log.csv."""
 
@@ -58,6 +60,14 @@ def unpack(pack: Path, root: Path, wanted: Sequence[Path]) -> list[Path]:
         for path in sorted(found, key=lambda path: path.name.endswith("manifest.json")):
             _replace(Path(folder) / path.relative_to(root), path, Path(folder))
     return found
+
+
+def members(pack: Path) -> Iterator[tuple[str, str]]:
+    """The name and the SHA-256 of every file in a pack; nothing where there is none."""
+    if pack.is_file():
+        with tarfile.open(pack) as tar:
+            for entry in tar:
+                yield entry.name, hashlib.sha256(tar.extractfile(entry).read()).hexdigest()
 
 
 def _replace(source: Path, target: Path, scratch: Path) -> None:

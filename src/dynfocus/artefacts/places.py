@@ -12,6 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import get_args
 
+from dynfocus.artefacts.packs import SUFFIX
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import manifest_path
 from dynfocus.steps.step import Group, Step
@@ -40,7 +41,7 @@ REPORT = (
 def pack_of(step: Step) -> Path | None:
     """The pack, below the root, that holds the result of a step; None where that lies at its own path."""
     name = PACKS.get(type(step))
-    return Path("packs", f"{name}.tar.xz") if name else None
+    return Path("packs", f"{name}{SUFFIX}") if name else None
 
 
 def out_of(jobs: Jobs, step: Step) -> Path:

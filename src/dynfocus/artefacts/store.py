@@ -6,7 +6,6 @@ The default remote is the folder `dvcstore` of the repository, so a clone can pu
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -14,15 +13,16 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-import yaml
+from typing import Any
 
 from dynfocus.errors import UserError
+from dynfocus.files import read_json, read_yaml
 from dynfocus.machine.locks import open_lock, take
 
 LIMIT = 40_000_000
 """Bytes that the store in the repository may hold: every clone carries them."""
 IGNORED = Path(".dvcignore")
+REPAIR = "restore it from git"
 
 
 def dvc_file(root: Path, group: str) -> Path:
@@ -104,18 +104,30 @@ def dvc_files() -> Iterator[Path]:
 
 def tracked_bytes(file: Path) -> int:
     """Bytes that a `.dvc` file names."""
-    outs = yaml.safe_load(file.read_text(encoding="utf-8")).get("outs", [])
-    return sum(out.get("size", 0) for out in outs)
+    return sum(out.get("size", 0) for out in outs_of(file))
+
+
+def outs_of(file: Path) -> list[dict[str, Any]]:
+    """The outputs that a `.dvc` file names: their path, MD5 and size; none where there is no such file."""
+    return read_yaml(file, repair=REPAIR).get("outs", []) if file.is_file() else []
 
 
 def objects_of(files: Iterable[Path], store: Path) -> Iterator[str]:
     """The names, in the store, of every object that `.dvc` files name, as far as the lists of folders are there."""
-    for file in files:
-        for out in yaml.safe_load(file.read_text(encoding="utf-8")).get("outs", []):
-            name = _object(out["md5"])
-            yield name
-            if name.endswith(".dir") and (store / name).is_file():
-                yield from (_object(entry["md5"]) for entry in json.loads((store / name).read_text(encoding="utf-8")))
+    for out in (out for file in files for out in outs_of(file)):
+        if out["md5"].endswith(".dir"):
+            yield _object(out["md5"])
+        yield from (place.relative_to(store).as_posix() for _, place in files_of(out, store))
+
+
+def files_of(out: Mapping[str, Any], store: Path) -> Iterator[tuple[str, Path]]:
+    """The path of every file of an output and its object; of a folder, as far as its list is in the store."""
+    place = store / _object(out["md5"])
+    if not out["md5"].endswith(".dir"):
+        yield out["path"], place
+    elif place.is_file():
+        for entry in read_json(place, list, repair=REPAIR):
+            yield f"{out['path']}/{entry['relpath']}", store / _object(entry["md5"])
 
 
 def _object(md5: str) -> str:

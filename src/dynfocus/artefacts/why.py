@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from dynfocus.artefacts.cache import decide
 from dynfocus.errors import UserError
-from dynfocus.steps.code import module_hash
+from dynfocus.steps.code import current_hash
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import read_manifest, verify, verify_inputs
 from dynfocus.steps.perform import is_published
@@ -51,11 +51,3 @@ def changed_code(jobs: Jobs, step: Step, before: Mapping[Step, tuple[str, ...]])
     own = (name for name, made in read_manifest(step.path(jobs))["code"].items() if current_hash(name) != made)
     inherited = (name for source in step.inputs(jobs) for name in before.get(source, ()))
     return tuple(sorted({*own, *inherited}))
-
-
-def current_hash(module: str) -> str:
-    """The hash of a module's source; empty where there is no such module any more."""
-    try:
-        return module_hash(module)
-    except ModuleNotFoundError:
-        return ""

@@ -19,14 +19,28 @@ def why(
     artefact: Annotated[
         str, typer.Option("--artefact", help="Only artefacts whose path contains this; all by default.")
     ] = "",
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published",
+            help="Say instead whether what is published is what this checkout would publish; exit code 1 where not.",
+        ),
+    ] = False,
 ) -> None:
     """Say of every artefact whether it is finished, and if not, why a job would make it.
 
     Example: dynfocus why --set instruction.learning_rate=2e-3 --artefact dynfocus
     """
+    from dynfocus.artefacts.fresh import freshness
     from dynfocus.artefacts.why import explain
 
-    for line in explain(load_jobs(config, overrides), artefact):
+    jobs = load_jobs(config, overrides)
+    if published:
+        found = freshness(jobs)
+        for line in found.lines():
+            print(line)
+        raise typer.Exit(int(bool(found.stale)))
+    for line in explain(jobs, artefact):
         print(line)
 
 

@@ -67,11 +67,23 @@ def plain(text: str) -> str:
     return text
 
 
+def folder(text: str) -> str:
+    """The text. Raises ValueError where it is no path that Snakemake can take; blanks between its words are fine."""
+    words = line(text).split(" ")
+    if not all(PLAIN.fullmatch(word) for word in words) or text.startswith("-"):
+        raise ValueError(
+            f"must be made of letters, digits, single blanks and . _ / + @ = , - and not begin with -, got '{text}'; "
+            "paths and commands hold it"
+        )
+    return text
+
+
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=MOST)]
 CountOrZero = Annotated[int, Field(ge=0, le=MOST)]
 Line = Annotated[str, AfterValidator(line)]
 Plain = Annotated[str, AfterValidator(plain)]
+Folder = Annotated[str, AfterValidator(folder)]
 Once = AfterValidator(listed_once)
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Seeds = Annotated[list[Seed], Once]
@@ -504,7 +516,7 @@ class Config(Section):
     """A whole profile."""
 
     profile: Plain = Field(description="Name of the profile; tables carry it.")
-    root: Plain = Field(description="Folder for data, backbones, features, checkpoints and results.")
+    root: Folder = Field(description="Folder for data, backbones, features, checkpoints and results.")
     experiments: Line = Field("config/experiments.yaml", description="File of runs and report items.")
     start_from: StartFrom = Field(
         "scratch",

@@ -1,6 +1,7 @@
 """Which code made an artefact: the modules that did the work and all that they import, read from the sources.
 
-A module counts by what it says to Python: comments, layout and docstrings leave its hash as it is.
+A module counts by what it says to Python: comments, layout and docstrings leave its hash as it is, and so does the
+Python that reads it. With a module count the files that its package carries: templates, styles, the paper's numbers.
 
 Rooms that decide where and when work is done, and not what comes out, are no part of it (`APART`): settings are in
 the manifest by their values. A registry lists every reader and adapter; a step counts those of its own sets alone.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -22,11 +24,30 @@ APART = ("artefacts", "cli", "config", "errors", "machine", "options", "planning
 REGISTRIES = ("dynfocus.datasets.registry", "dynfocus.evaluation.answerers", "dynfocus.evaluation.benchmarks")
 DIGITS = 12
 ROOT = Path(__file__).parents[1]
+PROSE = ".md"
 
 
 def code_of(modules: Iterable[str]) -> dict[str, str]:
-    """Module -> hash, of `modules` and of every module of the package that they import."""
-    return {name: module_hash(name) for name in closure(modules)}
+    """Module or file -> hash, of `modules`, of every module of the package that they import, and of their files."""
+    names = closure(modules)
+    return {name: current_hash(name) for name in [*names, *files_of(names)]}
+
+
+def current_hash(name: str) -> str:
+    """The hash of a module, or of a file as `files_of` names it; empty where there is none any more."""
+    if "/" in name:
+        file = ROOT.parent / name
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:DIGITS] if file.is_file() else ""
+    try:
+        return module_hash(name)
+    except ModuleNotFoundError:
+        return ""
+
+
+def files_of(modules: Iterable[str]) -> list[str]:
+    """The files that the packages of `modules` carry, as `dynfocus/reporting/templates/report.html.j2`."""
+    folders = {source_of(name).parent for name in modules if name.partition(".")[0] == PACKAGE} - {ROOT}
+    return sorted(file.relative_to(ROOT.parent).as_posix() for folder in folders for file in _carried(folder))
 
 
 def closure(modules: Iterable[str]) -> list[str]:
@@ -65,7 +86,10 @@ def module_hash(name: str) -> str:
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_docstring(body[0]):
             body[0] = ast.Pass()
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:DIGITS]
+        if vars(node).get("type_params") == []:
+            del vars(node)["type_params"]  # Python 3.12 and later have it, 3.11 does not
+    shown = ast.dump(tree, show_empty=True) if sys.version_info >= (3, 13) else ast.dump(tree)
+    return hashlib.sha256(shown.encode()).hexdigest()[:DIGITS]
 
 
 def readers(sets: Iterable[str]) -> list[str]:
@@ -89,6 +113,15 @@ def source_of(name: str) -> Path:
     if found is None:
         raise ModuleNotFoundError(f"no source found for module {name}")
     return found
+
+
+def _carried(folder: Path) -> Iterator[Path]:
+    """What is no Python and no prose in a package, and in its folders that are no packages."""
+    for path in folder.iterdir():
+        if path.is_file() and path.suffix not in (".py", PROSE):
+            yield path
+        elif path.is_dir() and path.name != "__pycache__" and not (path / "__init__.py").exists():
+            yield from _carried(path)
 
 
 def _is_docstring(node: ast.stmt) -> bool:

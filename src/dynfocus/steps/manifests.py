@@ -232,7 +232,7 @@ def content_hash(path: Path, apart: Iterable[str] = ()) -> str:
     """SHA-256 of a file, or of the names and contents of the files in a folder but manifests and those `apart`."""
     if path.is_file():
         return _file_hash(path)
-    return _hash_of_files(path, _counted(path, apart))
+    return hash_of_files({name: _file_hash(path / name) for name in _counted(path, apart)})
 
 
 def size_of(path: Path, apart: Iterable[str] = ()) -> int:
@@ -258,13 +258,19 @@ def sample_hash(path: Path, apart: Iterable[str] = ()) -> str:
 
 def _counted(folder: Path, apart: Iterable[str]) -> list[str]:
     patterns = tuple(apart)
-    return [name for name in files_below(folder) if not any(fnmatch(name, pattern) for pattern in patterns)]
+    return [name for name in files_below(folder) if is_counted(name, patterns)]
 
 
-def _hash_of_files(folder: Path, names: Iterable[str]) -> str:
+def is_counted(name: str, apart: Iterable[str]) -> bool:
+    """Whether a file inside a folder counts as its content, `apart` being the patterns of those that do not."""
+    return not any(fnmatch(name, pattern) for pattern in apart)
+
+
+def hash_of_files(hashes: Mapping[str, str]) -> str:
+    """The content hash of a folder: SHA-256 over the names of its files and the hash of each."""
     digest = hashlib.sha256()
-    for name in sorted(names):
-        digest.update(f"{name}\0{_file_hash(folder / name)}\n".encode())
+    for name in sorted(hashes):
+        digest.update(f"{name}\0{hashes[name]}\n".encode())
     return digest.hexdigest()
 
 

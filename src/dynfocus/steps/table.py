@@ -529,6 +529,9 @@ class RenderReport(Step):
         yield from (ExecuteNotebook(item) for item in jobs.items)
         yield from (step for pair in judged_twice(jobs) for step in pair)
 
+    def files(self, jobs: Jobs) -> Sequence[Path]:
+        return _carried_evidence(jobs)
+
     def settings(self, jobs: Jobs) -> Slice:
         return {"items": list(jobs.items)}
 
@@ -555,15 +558,20 @@ class TestClaims(Step):
         yield from (ScoreAnswers(*pair) for pair in missing_evaluations(jobs))
 
     def files(self, jobs: Jobs) -> Sequence[Path]:
-        from dynfocus.evaluation.evidence import carried_evidence
-
-        return carried_evidence(jobs.config.profile)
+        return _carried_evidence(jobs)
 
     def settings(self, jobs: Jobs) -> Slice:
         return {"profile": jobs.config.profile, "seeds": jobs.config.claim_seeds}
 
     def modules(self, jobs: Jobs) -> Sequence[str]:
         return ["dynfocus.reporting", "dynfocus.evaluation"]
+
+
+def _carried_evidence(jobs: Jobs) -> Sequence[Path]:
+    """What the repository carries of earlier trainings; the claims are tested on it too."""
+    from dynfocus.evaluation.evidence import carried_evidence
+
+    return carried_evidence(jobs.config.profile)
 
 
 STEPS: dict[str, type[Step]] = {
