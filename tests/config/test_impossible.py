@@ -97,7 +97,9 @@ SETTINGS = [
     ("evaluation: {judge: {base_url: localhost}}", "evaluation.judge.base_url", "https?://"),
     # Names that a shell, a terminal or a path reads otherwise
     ("root: -rf", "root", "not begin with -"),
-    ("root: 'a b'", "root", "letters, digits"),
+    ("profile: 'a b'", "profile", "letters, digits"),
+    ("root: 'a  b'", "root", "single blanks"),
+    ("root: ' a'", "root", "single blanks"),
     ('root: "a\'b"', "root", "letters, digits"),
     ("root: 'a[b]'", "root", "letters, digits"),
     ("root: '{set}'", "root", "letters, digits"),

@@ -85,7 +85,7 @@ def built(tmp_path_factory, repository) -> Path:
     shutil.copytree(repository / "config", folder / "config")
     shutil.copy(repository / "environment.yml", folder)
     for rules in (folder / "workflow" / "rules").glob("*.smk"):
-        dummy = re.sub(r'"dynfocus ', '"touch {output} && : ', rules.read_text())
+        dummy = re.sub(r'"dynfocus ', '"touch {output:q} && : ', rules.read_text())
         rules.write_text(dummy)
     (folder / "workflow" / "Snakefile").write_text(
         (folder / "workflow" / "Snakefile").read_text().replace("    print_summary()", "    pass")

@@ -84,7 +84,7 @@ def test_failed_job_keeps_what_others_finished(project):
     work.mkdir(parents=True)
     (work / "checkpoint").touch()
     rules = project.folder / "workflow" / "rules" / "train.smk"
-    rules.write_text(rules.read_text().replace("touch {output} && : train-instruction", "touch {output} && false"))
+    rules.write_text(rules.read_text().replace("touch {output:q} && : train-instruction", "touch {output:q} && false"))
     project.edit(
         "config/experiments.yaml", lambda values: values["runs"]["lazy"]["instruction"].update(learning_rate=4e-4)
     )

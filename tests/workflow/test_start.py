@@ -43,6 +43,13 @@ def test_nested_override_reaches_the_jobs(project):
     assert "Judging the answers of lazy, seed 0" in project.planned("--config", "evaluation={judge: {max_tokens: 5}}")
 
 
+def test_root_with_a_blank_and_an_umlaut(project):
+    options = ("--config", "root=läufe von heute", "items=[other]", "runs=[blind, dynfocus]")
+    project.build(*options)
+    assert (project.folder / "läufe von heute" / "results" / "report.html").is_file()
+    assert project.planned(*options) == []
+
+
 def test_gpu_profile_without_a_gpu_stops_before_the_first_job(project):
     project.edit(
         "config/dummy.yaml",
@@ -63,7 +70,7 @@ def test_gpu_profile_without_a_gpu_stops_before_the_first_job(project):
 
 def test_second_run_in_one_folder_is_refused_and_a_killed_one_is_not_in_the_way(project):
     rules = project.folder / "workflow" / "rules" / "train.smk"
-    rules.write_text(rules.read_text().replace("touch {output} && :", "touch started && sleep 300 #"))
+    rules.write_text(rules.read_text().replace("touch {output:q} && :", "touch started && sleep 300 #"))
     command = [sys.executable, "-m", "snakemake", "--config", "seeds=[5]", "runs=[blind]"]
     first = subprocess.Popen(command, cwd=project.folder, stderr=subprocess.DEVNULL, start_new_session=True)
     while not (project.folder / "started").exists():
@@ -74,5 +81,5 @@ def test_second_run_in_one_folder_is_refused_and_a_killed_one_is_not_in_the_way(
     assert f"dynfocus: a run in this folder: still running as process {first.pid}" in second.stderr
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
-    rules.write_text(rules.read_text().replace("sleep 300 #", "touch {output} #"))
+    rules.write_text(rules.read_text().replace("sleep 300 #", "touch {output:q} #"))
     project.build("--config", "seeds=[5]", "runs=[blind]")

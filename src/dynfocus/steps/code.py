@@ -80,14 +80,16 @@ def imports_of(name: str) -> tuple[str, ...]:
 
 @cache
 def module_hash(name: str) -> str:
-    """The first digits of the SHA-256 of a module's syntax tree without docstrings."""
+    """The first digits of the SHA-256 of a module's syntax tree without docstrings, as Python 3.11 shows it."""
     tree = ast.parse(source_of(name).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_docstring(body[0]):
             body[0] = ast.Pass()
-        if vars(node).get("type_params") == []:
-            del vars(node)["type_params"]  # Python 3.12 and later have it, 3.11 does not
+        if isinstance(node, ast.JoinedStr):  # Python 3.12 ends some formats with an empty text
+            node.values = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
+        if vars(node).get("type_params") == []:  # Python 3.12 has them
+            del vars(node)["type_params"]
     shown = ast.dump(tree, show_empty=True) if sys.version_info >= (3, 13) else ast.dump(tree)
     return hashlib.sha256(shown.encode()).hexdigest()[:DIGITS]
 
