@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from finished_run import REPORT, jobs_here, make
 
 from dynfocus.artefacts.why import explain
 from dynfocus.errors import UserError
-from dynfocus.steps.manifests import manifest_path, read_manifest, size_of
+from dynfocus.steps.manifests import KEYS, manifest_path, read_manifest, size_of
 from dynfocus.steps.perform import check, is_ready, perform
 from dynfocus.steps.step import Step
 from dynfocus.steps.table import (
     AnswerQuestions,
     ExtractFeatures,
     MeasureItem,
-    PrepareClip,
     PrepareData,
-    ScoreAnswers,
     TrainAlignment,
     TrainInstruction,
     needed,
@@ -93,32 +93,55 @@ def files_of(jobs, step: Step):
     return [path if path.is_file() else path / "content.txt", *step.also(jobs)]
 
 
-READ = [
-    (PrepareData("msvd_qa"), "data"),
-    (PrepareClip(), "backbone"),
-    (ExtractFeatures("msvd_qa", 0, 1), "features"),
-    (TUNED, "checkpoint"),
-    (ANSWERED, "answers"),
-    (ScoreAnswers("dynfocus", 0), "scores"),
-]
+def read_by_others(jobs) -> list[Step]:
+    """Every step of a run whose result another one reads."""
+    return list(dict.fromkeys(before for step in needed(jobs, [REPORT]) for before in step.inputs(jobs)))
 
 
-@pytest.mark.parametrize("step", [step for step, _ in READ], ids=[name for _, name in READ])
-def test_corruption_of_every_kind_is_noticed_by_whoever_reads(finished, step):
-    def flip(file):
-        content = bytearray(file.read_bytes())
-        content[0] ^= 1
-        file.write_bytes(content)
+def exchange(jobs, step: Step, other: Step) -> None:
+    """Swap two results, with what belongs to each."""
+    for one, two in zip(parts_of(jobs, step), parts_of(jobs, other), strict=True):
+        kept = one.with_name("kept")
+        one.rename(kept)
+        two.rename(one)
+        kept.rename(two)
 
-    damages = {
-        "flip": flip,
-        "truncate": lambda file: file.write_bytes(file.read_bytes()[:-1]),
-        "empty": lambda file: file.write_bytes(b""),
-        "swap": lambda file: file.write_bytes(bytes(reversed(file.read_bytes()))),
-        "another type": lambda file: file.write_bytes(b'{"a": 1}'),
-    }
+
+def parts_of(jobs, step: Step) -> list[Path]:
+    path = step.path(jobs)
+    return [path] if path.is_dir() else [path, manifest_path(path), *step.also(jobs)]
+
+
+KINDS = [
+    "prepare_data", "verify_data", "prepare_clip", "prepare_llm", "prepare_qformer", "extract_features",
+    "train_alignment", "train_instruction", "answer_questions", "judge_answers", "score_answers", "execute_notebook",
+]  # fmt: skip
+
+
+def test_every_kind_is_listed(finished):
+    assert {step.rule() for step in read_by_others(finished)} == set(KINDS)
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[0] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGES = {
+    "flip": flip,
+    "truncate": lambda file: file.write_bytes(file.read_bytes()[:-1]),
+    "empty": lambda file: file.write_bytes(b""),
+    "other bytes of the same size": lambda file: file.write_bytes(bytes(reversed(file.read_bytes()))),
+    "another type": lambda file: file.write_bytes(b'{"a": 1}'),
+}
+
+
+@pytest.mark.parametrize("rule", KINDS)
+def test_corruption_of_every_kind_is_noticed_by_whoever_reads(finished, rule):
+    step = next(step for step in read_by_others(finished) if step.rule() == rule)
     for file in files_of(finished, step):
-        for name, damage in damages.items():
+        for name, damage in DAMAGES.items():
             whole = file.read_bytes()
             damage(file)
             with pytest.raises(UserError, match="damaged or edited"):
@@ -126,6 +149,38 @@ def test_corruption_of_every_kind_is_noticed_by_whoever_reads(finished, step):
                 pytest.fail(f"{file.name}: {name} was not noticed")
             file.write_bytes(whole)
     check(finished, [step])
+
+
+@pytest.mark.parametrize("rule", KINDS)
+def test_two_of_the_same_kind_do_not_pass_for_each_other(finished, rule):
+    """Swapped with their manifests, so that each fits its own."""
+    step, *others = [step for step in read_by_others(finished) if step.rule() == rule]
+    for other in others:
+        exchange(finished, step, other)
+        with pytest.raises(UserError, match=r"another artefact|was not made from|seed = |damaged or edited|made with"):
+            check(finished, [step])
+        exchange(finished, step, other)
+    check(finished, [step, *others])
+
+
+@pytest.mark.parametrize("rule", KINDS)
+@pytest.mark.parametrize("content", ["", "[]", "7", '{"settings": 3}', None])
+def test_a_damaged_manifest_is_one_line(finished, rule, content):
+    step = next(step for step in read_by_others(finished) if step.rule() == rule)
+    manifest = manifest_path(step.path(finished))
+    whole = manifest.read_text()
+    manifest.write_text(whole[:-20] if content is None else content)
+    with pytest.raises(UserError, match="manifest") as caught:
+        check(finished, [step])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_manifest_with_a_value_of_another_type_is_one_line(finished, key):
+    manifest = manifest_path(TUNED.path(finished))
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {key: 0.5}))
+    with pytest.raises(UserError, match=f"a manifest without {key}"):
+        check(finished, [TUNED])
 
 
 def test_a_large_artefact_is_checked_by_size_and_samples(finished, monkeypatch):

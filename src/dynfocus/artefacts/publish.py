@@ -55,7 +55,7 @@ def publish(jobs: Jobs) -> Published:
         store.push_staged(stage, outs)
         changed = _install(stage, root, outs)
         local = store.local_store()
-        if local is not None and changed:
+        if local is not None:
             store.drop_unused(local)
     return Published(sizes, changed)
 

@@ -135,8 +135,12 @@ def _object(md5: str) -> str:
 
 
 def drop_unused(store: Path) -> None:
-    """Remove from the store in the repository, and from the cache, what no `.dvc` file of the workspace names."""
-    if store.is_dir():
+    """Remove from the store in the repository, and from the cache, what no `.dvc` file of the workspace names.
+
+    A publication that was killed may have left such objects, so each one looks for them.
+    """
+    used = {store / name for name in objects_of(dvc_files(), store)}
+    if any(file.is_file() and file not in used for file in store.rglob("*")):
         dvc(["gc", "--workspace", "--cloud", "--force"])
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from dynfocus.errors import UserError
 from dynfocus.files import hash_of, read_text, write_text
+from dynfocus.steps.manifests import faults
 
 NAME = "artefacts.json"
 REPEATED = ("settings", "code", "versions", "machine")
@@ -49,6 +50,9 @@ class Index:
             return {**manifest, **{key: content["values"][manifest[key]] for key in REPEATED if key in manifest}}
 
         manifests = {name: long(manifest) for name, manifest in content["manifests"].items()}
+        for name, manifest in manifests.items():
+            if lacking := faults(manifest):
+                raise ValueError(f"{name} lacks {', '.join(lacking)}")
         return cls(manifests, content["stored"], content["seconds"])
 
     def write(self, root: Path) -> None:

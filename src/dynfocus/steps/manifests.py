@@ -34,7 +34,13 @@ from dynfocus.machine.processor import machine, processor_name
 
 PACKAGES = ("torch", "transformers", "deepspeed", "open_clip_torch", "av", "numpy")
 NAME = "manifest.json"
-KEYS = frozenset({"settings", "settings_hash", "seed", "inputs", "code", "content", "also", "bytes", "sample", "apart"})
+KEYS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("artefact", "settings_hash", "content", "sample"), str),
+    **dict.fromkeys(("settings", "inputs", "code", "also"), dict),
+    "apart": list,
+    "bytes": int,
+    "seed": (int, type(None)),
+}
 CHUNK = 1 << 20
 SMALL = 1 << 28
 """Bytes up to which whoever reads an artefact hashes all of it."""
@@ -118,7 +124,7 @@ def kept(artefact: Path, settings: Mapping[str, Any], inputs: Iterable[Path] = (
         manifest = read_json(found, dict) if found is not None else {}
     except UserError:
         manifest = {}
-    if not manifest.keys() >= KEYS:
+    if faults(manifest):
         return False
     same = (
         manifest["settings_hash"] == hash_of(json.loads(json.dumps(dict(settings))))
@@ -138,10 +144,19 @@ def read_manifest(artefact: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{artefact}: no finished artefact here ({path} is missing); make it first")
     manifest = read_json(path, dict, repair="make the artefact again")
-    lacking = sorted(KEYS - manifest.keys())
+    lacking = faults(manifest)
     if lacking:
         raise UserError(f"{path}: a manifest without {', '.join(lacking)}; make the artefact again")
+    if manifest["artefact"] != artefact.name:
+        raise UserError(
+            f"{path}: the manifest of another artefact, {manifest['artefact']}; make or pull this one again"
+        )
     return manifest
+
+
+def faults(manifest: Mapping[str, Any]) -> list[str]:
+    """The keys that a manifest lacks, or has with a value of another type."""
+    return sorted(key for key, kind in KEYS.items() if not isinstance(manifest.get(key, ...), kind))
 
 
 def verify(artefact: Path, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,9 +74,23 @@ def check(jobs: Jobs, steps: Iterable[Step]) -> None:
             raise UserError(
                 f"{path}: made with seed = {manifest['seed']}, wanted with {step.training_seed(jobs)}; make it again"
             )
+        _require_own(jobs, step, manifest)
         if not is_published(jobs, step, manifest):
             verify_inputs(path, manifest)
         verify_content(path, manifest, step.whole)
+
+
+def _require_own(jobs: Jobs, step: Step, manifest: Mapping[str, Any]) -> None:
+    """Raise UserError where a manifest is that of the same step for another run or set, moved here with its result.
+
+    Shards count by their folder: how many there are changes no result.
+    """
+    recorded = [f"/{name}/" for name in manifest["inputs"]]
+    for before in step.inputs(jobs):
+        name = name_of(jobs, before)
+        wanted = name.rpartition("/")[0] if hasattr(before, "shard") else name
+        if not any(f"/{wanted}/" in text for text in recorded):
+            raise UserError(f"{step.path(jobs)}: was not made from {wanted}, but moved here; make or pull it again")
 
 
 def is_published(jobs: Jobs, step: Step, manifest: Mapping[str, Any]) -> bool:
