@@ -105,17 +105,18 @@ def alignment_runs(wildcards, input):
 
 
 def begin():
-    """Stop where this machine lacks the GPUs or another run is active; else fix the configuration of this run."""
+    """Stop where this machine lacks the GPUs, another run is active or the root cannot be written; else fix the
+    configuration of this run."""
     global LOCK
     try:
         if workflow.local_exec:
             require_gpus(JOBS.config, TRAINING_GPUS // NODES)
         LOCK = acquire(Path(".snakemake/run.lock"), "a run in this folder")
+        JOBS.write_resolved()
+        adopt_pulled(JOBS)
+        print(*run_lines(JOBS), sep="\n", file=sys.stderr)
     except UserError as error:
         stop(error)
-    JOBS.write_resolved()
-    adopt_pulled(JOBS)
-    print(*run_lines(JOBS), sep="\n", file=sys.stderr)
 
 
 def print_summary():
