@@ -63,3 +63,9 @@ def check_machine(repository):
 def site_pages(repository):
     """scripts/site_pages.py as a module."""
     return script(repository, "site_pages")
+
+
+@pytest.fixture(scope="session")
+def check_wheels(repository):
+    """scripts/check_wheels.py as a module."""
+    return script(repository, "check_wheels")

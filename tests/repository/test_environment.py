@@ -91,6 +91,12 @@ def test_lock_serves_every_python_that_the_project_allows(export_environment, py
         )
 
 
+def test_packages_with_a_wheel_for_each_python_are_told_from_the_others(check_wheels, export_environment, lock):
+    assert dict(check_wheels.pins(lock)) == export_environment.locked_versions(lock)
+    bound = {name for name in ("torch", "numpy", "typer", "tokenizers") if check_wheels.for_one_python(name)}
+    assert bound == {"torch", "numpy"}, "typer serves any Python 3, tokenizers the stable interface"
+
+
 @pytest.mark.parametrize("version", [(3, 8), (3, 10), (3, 15)])
 def test_a_python_that_cannot_serve_is_told_in_one_line(check_machine, pyproject, tmp_path, version):
     (line,) = check_machine.missing(version, pyproject, tmp_path)

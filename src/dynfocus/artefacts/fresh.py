@@ -131,7 +131,7 @@ def _stored_hashes(root: Path, folder: Path) -> Iterator[tuple[str, str]]:
     for out in (out for group in places.GROUPS for out in store.outs_of(store.dvc_file(root, group))):
         for name, place in store.files_of(out, folder):
             if name.endswith(PACK_SUFFIX):
-                yield from members(place)
+                yield from members(place).items()
             elif place.is_file():
                 yield name, content_hash(place)
 

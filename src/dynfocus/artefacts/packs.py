@@ -13,7 +13,7 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,8 @@ from dynfocus.errors import UserError
 
 PRESET: Final = 1
 SUFFIX: Final = ".tar.xz"
+BROKEN = (OSError, EOFError, lzma.LZMAError, tarfile.TarError)
+"""What reading a pack that is missing, cut off or damaged raises."""
 APART = ("tensorboard",)
 """Folders that stay where they were made: they name the machine and repeat log.csv."""
 
@@ -54,7 +56,7 @@ def unpack(pack: Path, root: Path, wanted: Sequence[Path]) -> list[Path]:
             with tarfile.open(pack) as tar:
                 entries = [entry for entry in tar if any(_is_below(entry.name, name) for name in names)]
                 tar.extractall(folder, members=entries, filter="data")
-        except (OSError, EOFError, lzma.LZMAError, tarfile.TarError) as error:
+        except BROKEN as error:
             raise UserError(f"{pack}: cannot be unpacked: {error}; delete it and pull again") from None
         found = [path for name, path in names.items() if (Path(folder) / name).exists()]
         for path in sorted(found, key=lambda path: path.name.endswith("manifest.json")):
@@ -62,12 +64,17 @@ def unpack(pack: Path, root: Path, wanted: Sequence[Path]) -> list[Path]:
     return found
 
 
-def members(pack: Path) -> Iterator[tuple[str, str]]:
-    """The name and the SHA-256 of every file in a pack; nothing where there is none."""
-    if pack.is_file():
+def members(pack: Path) -> dict[str, str]:
+    """The name and the SHA-256 of every file in a pack; nothing where there is none, or none that can be read."""
+    found: dict[str, str] = {}
+    try:
         with tarfile.open(pack) as tar:
             for entry in tar:
-                yield entry.name, hashlib.sha256(tar.extractfile(entry).read()).hexdigest()
+                if stream := tar.extractfile(entry):
+                    found[entry.name] = hashlib.sha256(stream.read()).hexdigest()
+    except BROKEN:
+        return {}
+    return found
 
 
 def _replace(source: Path, target: Path, scratch: Path) -> None:
