@@ -103,9 +103,9 @@ def finish_scores(
         "content": content_hash(shard),
     }  # fmt: skip
     rest = {"code": {}, "also": {}, "bytes": 0, "sample": "", "apart": []}
-    manifest_path(shard).write_text(json.dumps(rest | made))
+    manifest_path(shard).write_text(json.dumps(rest | made | {"artefact": shard.name}))
     scored = {
         **common, "settings": {}, "settings_hash": "", "inputs": {str(shard): made["content"]},
         "content": content_hash(path),
     }  # fmt: skip
-    manifest_path(path).write_text(json.dumps(rest | scored))
+    manifest_path(path).write_text(json.dumps(rest | scored | {"artefact": path.name}))

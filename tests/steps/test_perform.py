@@ -156,7 +156,7 @@ def test_two_of_the_same_kind_do_not_pass_for_each_other(finished):
     for step in first_of_each_kind(finished):
         for other in (other for other in read_by_others(finished) if type(other) is type(step) and other != step):
             exchange(finished, step, other)
-            refused(finished, step, "another artefact|was not made from|made with", f"{step} for {other}")
+            refused(finished, step, "moved here|made with", f"{step} for {other}")
             exchange(finished, step, other)
             swapped.add(step.rule())
     check(finished, read_by_others(finished))

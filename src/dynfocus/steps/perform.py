@@ -85,6 +85,8 @@ def _require_own(jobs: Jobs, step: Step, manifest: Mapping[str, Any]) -> None:
 
     Shards count by their folder: how many there are changes no result.
     """
+    if manifest["artefact"] != step.path(jobs).name:
+        raise UserError(f"{step.path(jobs)}: was made as {manifest['artefact']}, but moved here; make or pull it again")
     recorded = [f"/{name}/" for name in manifest["inputs"]]
     for before in step.inputs(jobs):
         name = name_of(jobs, before)
