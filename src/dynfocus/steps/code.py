@@ -25,6 +25,8 @@ REGISTRIES = ("dynfocus.datasets.registry", "dynfocus.evaluation.answerers", "dy
 DIGITS = 12
 ROOT = Path(__file__).parents[1]
 PROSE = ".md"
+DUMP: dict[str, bool] = {"show_empty": True} if sys.version_info >= (3, 13) else {}
+"""Python 3.13 leaves empty lists out unless it is told to show them."""
 
 
 def code_of(modules: Iterable[str]) -> dict[str, str]:
@@ -90,8 +92,7 @@ def module_hash(name: str) -> str:
             node.values = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
         if vars(node).get("type_params") == []:  # Python 3.12 has them
             del vars(node)["type_params"]
-    shown = ast.dump(tree, show_empty=True) if sys.version_info >= (3, 13) else ast.dump(tree)
-    return hashlib.sha256(shown.encode()).hexdigest()[:DIGITS]
+    return hashlib.sha256(ast.dump(tree, **DUMP).encode()).hexdigest()[:DIGITS]
 
 
 def readers(sets: Iterable[str]) -> list[str]:
