@@ -21,7 +21,7 @@ SOCKET = b"/_nicegui_ws/socket.io/?EIO=4&transport="
 
 
 def connect(server):
-    return socket.create_connection(server, timeout=10)
+    return socket.create_connection(server, timeout=60)
 
 
 def send(server, data, close=False):
