@@ -72,10 +72,10 @@ class DynFocusForConditionalGeneration(PreTrainedModel, GenerationMixin):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
-    _no_split_modules = (*(encoder.__name__ for encoder in ENCODERS.values()), VisionTower.__name__)
+    _no_split_modules: Any = (*(encoder.__name__ for encoder in ENCODERS.values()), VisionTower.__name__)
     """Are on one device under `device_map` (`network.loading`)."""
-    _keep_in_fp32_modules = ("connector.selection",)
-    input_modalities = ("video", "image", "text")
+    _keep_in_fp32_modules: Any = ("connector.selection",)
+    input_modalities: Any = ("video", "image", "text")
     output_modalities = ("text",)
 
     def __init__(self, config: DynFocusConfig, language_model: PreTrainedModel | None = None):

@@ -105,7 +105,7 @@ def loss_figure(session: Session) -> Figure:
     """Loss of both stages over the steps, with and without DPE+CCE: means and quartiles of some steps in a row."""
     from dynfocus.reporting.figures import curves
 
-    series = {}
+    series: dict[str, dict[float, tuple[float, float, float]]] = {}
     for run, logs in measured_logs(session).items():
         for stage, steps in logs.items():
             points = smoothed([(step["step"], step["loss"]) for step in steps if "loss" in step])

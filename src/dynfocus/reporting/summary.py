@@ -41,7 +41,7 @@ def verdict_sentence(outcomes: Sequence[Outcome]) -> str:
         return f"Of the paper's {total} directions {listed(parts)}."
     if not tested:
         return f"None of the paper's {total} directions has been measured yet."
-    ahead = sum(one.difference > 0 for one in tested)
+    ahead = sum((one.difference or 0) > 0 for one in tested)
     seeds = max(len(one.seeds) for one in tested)
     return (
         f"None of the paper's {total} directions has a verdict yet: a verdict needs {NEEDED_SEEDS} seeds, and there "

@@ -162,8 +162,9 @@ def with_equal_digits(rows: Sequence[Row]) -> list[Row]:
                 most[column, cell.unit] = max(cell.decimals, most.get((column, cell.unit), 0))
 
     def even(column: int, cell: Comparison | str) -> Comparison | str:
-        digits = most.get((column, cell.unit)) if isinstance(cell, Comparison) else None
-        return cell if digits is None else cell.model_copy(update={"decimals": digits})
+        if not isinstance(cell, Comparison) or (column, cell.unit) not in most:
+            return cell
+        return cell.model_copy(update={"decimals": most[column, cell.unit]})
 
     return [
         row.model_copy(update={"cells": [even(column, cell) for column, cell in enumerate(row.cells)]}) for row in rows

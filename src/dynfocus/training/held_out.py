@@ -64,21 +64,23 @@ class HeldOutLoss(TrainerCallback):
         """The mean loss over the samples of all processes, each of which takes every world-th batch."""
         trainer = self.trainer
         assert trainer is not None
+        model: Any = trainer.model
+        collate: Any = trainer.data_collator
         total = torch.zeros(2, dtype=torch.float64)
         batches = range(0, len(self.samples), self.batch)[args.process_index :: args.world_size]
-        trainer.model.eval()
+        model.eval()
         with torch.random.fork_rng():
             for start in batches:
                 chosen = range(start, min(start + self.batch, len(self.samples)))
-                inputs = trainer.ready(trainer.data_collator([self.samples[index] for index in chosen]))
+                inputs = trainer.ready(collate([self.samples[index] for index in chosen]))
                 labels = answers_alone(inputs)["labels"]
-                logits = trainer.model(**{k: v for k, v in answers_alone(inputs).items() if k != "labels"}).logits
+                logits = model(**{k: v for k, v in answers_alone(inputs).items() if k != "labels"}).logits
                 asked = labels != IGNORE
                 total += torch.tensor(
                     [float(cross_entropy(logits[asked].float(), labels[asked], reduction="sum")), int(asked.sum())],
                     dtype=torch.float64,
                 )
-        trainer.model.train()
+        model.train()
         if dist.is_initialized() and dist.get_world_size() > 1:
             total = total.to(args.device)
             dist.all_reduce(total)
