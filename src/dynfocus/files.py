@@ -21,7 +21,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -199,17 +199,27 @@ def write_text(file: Path, text: str) -> None:
     """
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, file)
-    except OSError as error:
+        with writing(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(partial, file)
+    except UserError:
         with contextlib.suppress(OSError):
             partial.unlink()
-        raise UserError(f"{file}: cannot be written ({_reason(error)}); make room or give access there") from None
+        raise
     _flush_folder(file.parent)
+
+
+@contextlib.contextmanager
+def writing(file: Path) -> Iterator[None]:
+    """Turn what the disk refuses during the body, which writes `file`, into a UserError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written ({_reason(error)}); make room or give access there") from None
 
 
 def write_json(file: Path, value: Any, indent: int | None = 1, sort_keys: bool = False) -> None:

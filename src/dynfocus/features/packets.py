@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from dynfocus.errors import MediumError
 from dynfocus.features.entries import HIDING, entry_reader, is_hidden
+from dynfocus.features.media import require_of_file
 from dynfocus.features.timeline import Timeline, timeline
 from dynfocus.features.whole import is_cut_off
 
@@ -130,6 +131,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
     try:
         container = av.open(str(path))
     except (OSError, av.error.FFmpegError) as error:
+        require_of_file(error)
         raise MediumError(
             "not a video", f"{path}: not a readable video ({error.strerror}); replace the file"
         ) from error

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 MOST_STRETCH = 16
 """Pixels wider or higher than this many times their other side are a fault of the file, and taken as square."""
+MOST_PIXELS = 178_956_970
+"""Pixels of a displayed frame: Pillow's own limit for a picture. Half a gigabyte in RGB."""
 
 
 def displayed(frame: VideoFrame, pixel_aspect: float) -> NDArray[np.uint8]:
@@ -20,10 +22,16 @@ def displayed(frame: VideoFrame, pixel_aspect: float) -> NDArray[np.uint8]:
     frame then fails with EAGAIN.
     """
     matrix = _matrix(frame)
-    if 1 / MOST_STRETCH <= pixel_aspect <= MOST_STRETCH and pixel_aspect != 1:
-        width = max(1, round(frame.width * pixel_aspect))
+    width = displayed_width(frame, pixel_aspect)
+    if width != frame.width:
         frame = frame.reformat(width=width, format="rgb24", interpolation="BICUBIC", threads=1)
     return _turned(cast(NDArray[np.uint8], frame.to_ndarray(format="rgb24", threads=1)), matrix)
+
+
+def displayed_width(frame: VideoFrame, pixel_aspect: float) -> int:
+    """Pixels of a row of a frame whose pixels are made square."""
+    stretched = 1 / MOST_STRETCH <= pixel_aspect <= MOST_STRETCH
+    return max(1, round(frame.width * pixel_aspect)) if stretched else frame.width
 
 
 def _matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:

@@ -19,6 +19,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from dynfocus.errors import UserError
+from dynfocus.files import writing
 
 FRAMES = ".frames"
 UNREADABLE = "unreadable"
@@ -75,11 +76,12 @@ class ShardWriter:
     def add(self, medium: str, features: Tensor, frames: Tensor) -> None:
         """Append the features (T, N, d) of a medium and the indices (T,) of their frames."""
         entries = {}
-        for name, tensor in ((medium + FRAMES, frames.long()), (medium, features)):
-            entries[name] = self._append(tensor)
-        self._data.flush()
-        self.state.entries |= entries
-        self._note({"entries": entries, "size": self.state.size})
+        with writing(self._partial):
+            for name, tensor in ((medium + FRAMES, frames.long()), (medium, features)):
+                entries[name] = self._append(tensor)
+            self._data.flush()
+            self.state.entries |= entries
+            self._note({"entries": entries, "size": self.state.size})
 
     def fault(self, medium: str, message: str) -> None:
         """Record that a medium cannot be read; the next start tries it again."""
@@ -95,18 +97,21 @@ class ShardWriter:
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
         length = self._room - 8
         assert len(text) <= length, "the header outgrew its room"
-        self._data.seek(0)
-        self._data.write(length.to_bytes(8, "little") + text.ljust(length))
-        self._data.flush()
-        os.fsync(self._data.fileno())
-        self.close()
+        with writing(self._partial):
+            self._data.seek(0)
+            self._data.write(length.to_bytes(8, "little") + text.ljust(length))
+            self._data.flush()
+            os.fsync(self._data.fileno())
+            self.close()
         self._partial.replace(self.out)
         self._journal.unlink()
 
     def close(self) -> None:
         """Close the files; what was added stays for the next start."""
-        self._data.close()
-        self._log.close()
+        try:
+            self._data.close()
+        finally:
+            self._log.close()
 
     def _append(self, tensor: Tensor) -> dict[str, Any]:
         content = tensor.contiguous()

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from dynfocus.datasets.media import IMAGE_SUFFIXES
-from dynfocus.errors import UserError
+from dynfocus.errors import MediumError, UserError
 from dynfocus.evaluation.answerers.base import FORMS, Reply, Request, VideoProblem
 from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generate_replies, seed_sampling
 from dynfocus.evaluation.benchmarks import benchmark
@@ -63,7 +63,7 @@ class ForeignAnswerer:
             if path.suffix.lower() in IMAGE_SUFFIXES:
                 return np.stack([np.asarray(open_image(path))] * self._form.frames)
             return read_frames(path, spread(frame_count(path), self._form.frames))
-        except UserError as error:
+        except MediumError as error:
             raise VideoProblem("unreadable", str(error)) from error
 
     @torch.inference_mode()
