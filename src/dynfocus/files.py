@@ -2,6 +2,7 @@
 
     read_text, read_json, read_jsonl, read_yaml, read_csv    what a person or a publisher wrote
     read_model                                               JSON as a typed object, for what this package wrote
+    read_tensors                                             weights in the safetensors format
     write_text, write_json                                   a file that is whole and on disk, or as it was before
     flush                                                    a finished folder on disk
 
@@ -23,12 +24,15 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from dynfocus.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 
@@ -189,6 +193,23 @@ def read_csv(
     if not rows:
         raise UserError(f"{file}: holds no row below its header; {repair}")
     return rows
+
+
+def read_tensors(file: Path, repair: str = REPAIR) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, by name.
+
+    Raises:
+        UserError: no such file, or one that is broken.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(file)
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file; {repair}") from None
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{file}: no readable safetensors file ({_reason(error)}); {repair}") from None
 
 
 def write_text(file: Path, text: str) -> None:

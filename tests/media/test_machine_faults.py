@@ -11,7 +11,6 @@ import textwrap
 from concurrent.futures.process import BrokenProcessPool
 
 import av
-import numpy as np
 import pytest
 from films import pictures, write_film
 from PIL import Image
@@ -314,11 +313,3 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(cli, "app", lambda: _raise(RuntimeError("a defect")))
     with pytest.raises(RuntimeError, match="a defect"):
         cli.main()
-
-
-def test_a_picture_larger_than_memory_is_a_fault_of_the_film(folder, monkeypatch):
-    monkeypatch.setattr(decode, "MOST_PIXELS", 100)
-    with pytest.raises(MediumError, match=r"film\.mp4: a frame of 48 x 32 pixels") as error:
-        FILM_READERS["sample"][0](folder)
-    assert error.value.kind == "too large"
-    assert np.asarray(PICTURE_READERS["open_image"](folder)).shape == (32, 48, 3)

@@ -6,23 +6,25 @@ The default remote is the folder `dvcstore` of the repository, so a clone can pu
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-import yaml
+from typing import Any
 
 from dynfocus.errors import UserError
+from dynfocus.files import read_json, read_yaml
 from dynfocus.machine.locks import open_lock, take
 
 LIMIT = 40_000_000
 """Bytes that the store in the repository may hold: every clone carries them."""
 IGNORED = Path(".dvcignore")
+MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+RESTORE, PULL_AGAIN = "restore it from git", "remove it, and pull again"
 
 
 def dvc_file(root: Path, group: str) -> Path:
@@ -104,18 +106,34 @@ def dvc_files() -> Iterator[Path]:
 
 def tracked_bytes(file: Path) -> int:
     """Bytes that a `.dvc` file names."""
-    outs = yaml.safe_load(file.read_text(encoding="utf-8")).get("outs", [])
-    return sum(out.get("size", 0) for out in outs)
+    return sum(out.get("size", 0) for out in _outs(file))
 
 
 def objects_of(files: Iterable[Path], store: Path) -> Iterator[str]:
     """The names, in the store, of every object that `.dvc` files name, as far as the lists of folders are there."""
     for file in files:
-        for out in yaml.safe_load(file.read_text(encoding="utf-8")).get("outs", []):
+        for out in _outs(file):
             name = _object(out["md5"])
             yield name
             if name.endswith(".dir") and (store / name).is_file():
-                yield from (_object(entry["md5"]) for entry in json.loads((store / name).read_text(encoding="utf-8")))
+                below = _checked(read_json(store / name, list, PULL_AGAIN), store / name, PULL_AGAIN)
+                yield from (_object(entry["md5"]) for entry in below)
+
+
+def _outs(file: Path) -> list[dict[str, Any]]:
+    """The outputs that a `.dvc` file names, each with its `md5`."""
+    return _checked(read_yaml(file, repair=RESTORE).get("outs", []), file, RESTORE)
+
+
+def _checked(entries: Any, file: Path, repair: str) -> list[dict[str, Any]]:
+    for entry in entries if isinstance(entries, list) else [entries]:
+        md5 = entry.get("md5") if isinstance(entry, dict) else None
+        if not isinstance(md5, str) or not MD5.fullmatch(md5):
+            raise UserError(f"{file}: an output without its md5; {repair}")
+        size = entry.get("size", 0)
+        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+            raise UserError(f"{file}: a `size` that is no number of bytes; {repair}")
+    return entries
 
 
 def _object(md5: str) -> str:

@@ -9,7 +9,6 @@ and the tokenizer.
 
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from dynfocus.backbones.weights import first_fault, locator, read_checkpoint, re
 from dynfocus.config.schema import Config, QformerBackbone
 from dynfocus.errors import UserError
 from dynfocus.evaluation.benchmarks import videohallucer
+from dynfocus.files import read_json
 from dynfocus.network import clip
 from dynfocus.network.text_encoder import TextEncoder
 from dynfocus.network.vision import load_vision_tower
@@ -161,7 +161,7 @@ class Pointer(nn.Module):
 def train(config: Config, out: Path, clip_dir: Path) -> None:
     """Train tokenizer and Q-Former on questions about stills."""
     settings, seed = config.backbones.qformer, config.world.seed
-    shape = json.loads(Path(settings.name).read_text(encoding="utf-8"))
+    shape = read_json(Path(settings.name), dict)
     films = [make_film(number) for number in film_seeds("reading", seed, STILLS)]
     pairs = [(index, qa) for index, film in enumerate(films) for qa in ask(film, STILL_KINDS)]
     features = still_features(config, films, clip_dir)

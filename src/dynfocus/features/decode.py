@@ -24,11 +24,13 @@ from PIL import Image
 
 from dynfocus.config.schema import Video
 from dynfocus.errors import MediumError
-from dynfocus.features.media import require_of_file, ruled
+from dynfocus.features.media import require_of_file, require_size, ruled
 from dynfocus.features.packets import Film, opened, packets_of, survey
-from dynfocus.features.pixels import MOST_PIXELS, displayed, displayed_width
+from dynfocus.features.pixels import displayed, displayed_width
 from dynfocus.features.timeline import Timeline
 
+THINNEST = 64
+"""Times that a frame may be as long as wide: its short side is fitted, and grows with it."""
 SHORT_RUN = 8
 """Packets decoded in one go below which frames are not decoded side by side."""
 
@@ -150,9 +152,7 @@ class Gathered(Generic[T]):
         if index in self._left:
             self._left.discard(index)
             width = displayed_width(frame, self._film.pixel_aspect)
-            if width * frame.height > MOST_PIXELS:
-                size = f"a frame of {width} x {frame.height} pixels"
-                raise MediumError("too large", f"{self._film.path}: {size}; scale the video down")
+            require_size(self._film.path, width, frame.height, THINNEST)
             self._kept[index] = self._prepare(displayed(frame, self._film.pixel_aspect))
 
     def result(self) -> list[T]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -15,6 +16,8 @@ from dynfocus.datasets.media import locate
 from dynfocus.errors import MachineError, MediumError, UserError
 from dynfocus.machine import faults
 
+MOST_SIDE = 16384
+"""Pixels; the square of a picture of this side takes 0.8 GB."""
 PAUSE = 0.5
 """Seconds after which a file is read again."""
 
@@ -53,6 +56,16 @@ def ruled(read: Callable[Concatenate[Path, P], T]) -> Callable[Concatenate[Path,
     return read_by_rule
 
 
+def require_size(path: Path, width: int, height: int, thinnest: float = math.inf) -> None:
+    """MediumError where a picture takes more memory than a step can give: it is made square, or its short side grown.
+
+    thinnest: how many times as long as wide it may be.
+    """
+    long, short = max(width, height), min(width, height)
+    if long > MOST_SIDE or long > thinnest * short:
+        raise MediumError("unusable size", f"{path}: {width} x {height} pixels; scale or crop it")
+
+
 def require_of_file(error: Exception) -> None:
     """Raise `error` again where it may be the machine's; what a reader goes on after must be the file's own fault."""
     if faults.remedy_for(error, reading=True):
@@ -83,6 +96,7 @@ def open_image(path: Path) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
+            require_size(path, *image.size)
             image.load()
             return _in_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:

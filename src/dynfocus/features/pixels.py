@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 MOST_STRETCH = 16
 """Pixels wider or higher than this many times their other side are a fault of the file, and taken as square."""
-MOST_PIXELS = 178_956_970
-"""Pixels of a displayed frame: Pillow's own limit for a picture. Half a gigabyte in RGB."""
 
 
 def displayed(frame: VideoFrame, pixel_aspect: float) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dynfocus.errors import UserError
@@ -133,7 +133,7 @@ class ShardWriter:
         """Take over an unfinished shard of the same work, up to the last medium that is whole in it."""
         if not (self._partial.is_file() and self._journal.is_file()):
             return False
-        lines = self._journal.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = self._journal.read_bytes().decode(errors="replace").splitlines(keepends=True)
         if not lines or _parsed(lines[0]) != {"identity": identity, "room": self._room}:
             return False
         kept = lines[:1]
@@ -153,7 +153,7 @@ class FeatureStore:
 
     def __init__(self, folder: Path | str):
         self._folder = Path(folder)
-        self._shards = [safe_open(path, framework="pt") for path in sorted(self._folder.glob("*.safetensors"))]
+        self._shards = [_opened(path) for path in sorted(self._folder.glob("*.safetensors"))]
         self._where = {
             key: shard
             for shard in self._shards
@@ -182,12 +182,20 @@ class FeatureStore:
         return self._where[medium]
 
 
+def _opened(shard: Path) -> Any:
+    try:
+        return safe_open(shard, framework="pt")
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{shard}: no readable shard ({error}); remove it and run the step again") from error
+
+
 def _parsed(line: str) -> dict[str, Any] | None:
     """A line of the journal; None for one that a kill cut."""
     try:
-        return json.loads(line) if line.endswith("\n") else None
-    except json.JSONDecodeError:
+        value = json.loads(line) if line.endswith("\n") else None
+    except (ValueError, RecursionError):
         return None
+    return value if isinstance(value, dict) else None
 
 
 def _room(media: Iterable[str]) -> int:
