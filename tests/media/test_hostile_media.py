@@ -1,4 +1,4 @@
-"""Hostile media through coverage, sampling and extraction: each ends as frames or as a fault of its own, by one line."""
+"""Hostile media through coverage, sampling and extraction: each ends as frames or as a fault of its own."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ VIDEO = Video(fps=5.0, max_frames=40, capped_frames=20, image_size=32)
 H264 = CODINGS["H.264 without B-frames"]
 LOSSLESS = CODINGS["FFV1"]
 Make = Callable[[Path], object]
+Change = Callable[[bytes], bytes]
 
 
 def film(path: Path, count: int = 20, height: int = 32, width: int = 48, coding: Coding = H264, **more) -> bytes:
@@ -33,7 +34,7 @@ def film(path: Path, count: int = 20, height: int = 32, width: int = 48, coding:
     return write(path, coding, moving(count, height, width), **more).read_bytes()
 
 
-def changed(change: Callable[[bytes], bytes], name: str = "film.mp4") -> Make:
+def changed(change: Change, name: str = "film.mp4") -> Make:
     """A good film with its bytes changed."""
 
     def make(path: Path) -> None:
@@ -44,15 +45,15 @@ def changed(change: Callable[[bytes], bytes], name: str = "film.mp4") -> Make:
     return make
 
 
-def cut(start: float, end: float) -> Callable[[bytes], bytes]:
+def cut(start: float, end: float) -> Change:
     return lambda data: data[int(len(data) * start) : int(len(data) * end)]
 
 
-def zeroed(start: float, end: float) -> Callable[[bytes], bytes]:
+def zeroed(start: float, end: float) -> Change:
     return lambda data: data[: int(len(data) * start)] + bytes(int(len(data) * (end - start))) + cut(end, 1)(data)
 
 
-def replaced(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+def replaced(old: bytes, new: bytes) -> Change:
     def change(data: bytes) -> bytes:
         assert old in data
         return data.replace(old, new)
@@ -66,7 +67,7 @@ def noise_in_mdat(data: bytes) -> bytes:
     return data[:place] + np.random.default_rng(0).bytes(size) + data[place + size :]
 
 
-def huge_count(kind: bytes) -> Callable[[bytes], bytes]:
+def huge_count(kind: bytes) -> Change:
     """A table of an MP4 that claims to have two thousand million entries."""
 
     def change(data: bytes) -> bytes:
@@ -179,7 +180,7 @@ MEDIA: dict[str, tuple[str, Make, int | str]] = {
     "a playlist of addresses": (
         "a.mp4",
         text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n"),
-        "playlist",
+        "fault",
     ),
     "a playlist of a file": (
         "a.mp4",
@@ -189,7 +190,7 @@ MEDIA: dict[str, tuple[str, Make, int | str]] = {
                 f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{path.with_name('x.ts')}\n#EXT-X-ENDLIST\n"
             ),
         ),
-        "playlist",
+        "fault",
     ),
     "a script that joins files": (
         "a.mp4",
@@ -233,12 +234,11 @@ MEDIA: dict[str, tuple[str, Make, int | str]] = {
     "a pause of ten hours": ("a.mkv", at_times(0, 36_000), 20),
     "an end after three hundred years": ("a.mkv", at_times(0, 9e9), 20),
     "a beginning before zero": ("a.mkv", at_times(-3, -2.8, -2.6), 3),
-    "times that go back": ("a.mkv", at_times(0, 0.2, 0.1, 0.3), "any"),
     # Sizes and pixels
     "one pixel": ("a.mkv", of_size(1, 1, Coding("ffv1", {}, "mkv", "yuv444p")), 2),
     "odd sides": ("a.mkv", of_size(33, 17, Coding("ffv1", {}, "mkv", "yuv444p")), 2),
     "a line": ("a.mkv", of_size(2, 4096), "unusable size"),
-    "a column": ("a.mkv", of_size(4096, 2), "unusable size"),
+    "a column": ("a.mkv", of_size(4096, 16), "unusable size"),
     "pixels a hundred times as wide": ("a.mp4", with_aspect(Fraction(100, 1)), 6),
     "pixels sixteen times as high": ("a.mp4", with_aspect(Fraction(1, 16)), 6),
     "grey": ("a.mkv", of_pixels("gray"), 2),

@@ -127,8 +127,7 @@ def check_video(path: Path) -> None:
     """Walk the packets of a video and decode its ends, or all of it where they tell too little; else MediumError."""
     film = survey(path)
     if film.shown is None or not _decode_groups(film, Gathered(film, [0, len(film.shown) - 1], _as_it_is)):
-        for _ in _all_frames(film):
-            pass
+        _decode_all(film, Gathered(film, [], _as_it_is))
 
 
 class Gathered(Generic[T]):
@@ -149,10 +148,10 @@ class Gathered(Generic[T]):
 
     def add(self, index: int, frame: av.VideoFrame) -> None:
         """Take a frame by its index in the film."""
+        width = displayed_width(frame, self._film.pixel_aspect)
+        require_size(self._film.path, width, frame.height, THINNEST)
         if index in self._left:
             self._left.discard(index)
-            width = displayed_width(frame, self._film.pixel_aspect)
-            require_size(self._film.path, width, frame.height, THINNEST)
             self._kept[index] = self._prepare(displayed(frame, self._film.pixel_aspect))
 
     def result(self) -> list[T]:
