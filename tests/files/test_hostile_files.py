@@ -204,7 +204,7 @@ GOOD = None
 EXAMPLES = pytest.mark.parametrize(
     "examples", [200, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
 )
-NEVER_REFUSED = ("note of a download", "marker of a checkpoint", "lock", "model type")
+NEVER_REFUSED = ("note of a download", "marker of a checkpoint", "lock")
 """What a kill may have left unfinished; then the work is done anew."""
 READERS = {
     "json": Reader(lambda file: read_json(file), "a.json", CLIP),
