@@ -306,3 +306,31 @@ def test_a_hostile_medium_ends_as_frames_or_as_one_fault(name, tmp_path):
     if isinstance(extracted, int) and file.endswith((".mp4", ".mkv", ".avi", ".ts")):
         assert len(sample(tmp_path / file, VIDEO, lambda frame: frame.shape).frames) == extracted
         assert frame_count(tmp_path / file) >= 1
+
+
+NAMES = [
+    "[red]a[/]",
+    "-rf",
+    "a\nb",
+    "'\"`$(x)",
+    "\x1b[31ma",
+    "a b",
+    "{set}",
+    "%03d",
+    "concat:a|b",
+    "pipe:0",
+    "file:x",
+    "\u2028",
+    "é",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_film_of_any_name_is_read_and_its_fault_is_one_line(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    film(Path("good.mp4"))
+    Path("good.mp4").rename(f"{name}.mp4")
+    assert len(read_medium(Path(), f"{name}.mp4", VIDEO)[0]) == 4 and examine(Path(), f"{name}.mp4") is None
+    Path(f"{name}.mp4").write_bytes(b"broken")
+    fault = examine(Path(), f"{name}.mp4")
+    assert fault is not None and fault.message.isprintable()

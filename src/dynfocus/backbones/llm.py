@@ -24,6 +24,7 @@ from dynfocus.config.schema import Config, LlmBackbone
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
 from dynfocus.files import read_json, write_json
+from dynfocus.machine.faults import reason_of
 from dynfocus.network.processing import add_image_token
 from dynfocus.prompts import IGNORE, tokenize
 from dynfocus.world.films import ACTIONS, CARD, COLORS, NUMBERS, PLACES, SHAPES, SIDES, TURNS, make_film
@@ -70,7 +71,7 @@ def fetch(settings: LlmBackbone, out: Path) -> None:
         model: Any = AutoModelForCausalLM.from_pretrained(name, **where, dtype=dtype)
         tokenizer = AutoTokenizer.from_pretrained(name, **where)
     except (OSError, ValueError) as error:
-        raise UserError(f"backbones.llm.name: cannot load {settings.name}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"backbones.llm.name: cannot load {settings.name}: {reason_of(error)}") from error
     model.hf_quantizer, model.is_quantized = None, False
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config

@@ -30,6 +30,7 @@ from dynfocus.config.schema import Config, QformerBackbone
 from dynfocus.errors import UserError
 from dynfocus.evaluation.benchmarks import videohallucer
 from dynfocus.files import read_json
+from dynfocus.machine.faults import reason_of
 from dynfocus.network import clip
 from dynfocus.network.text_encoder import TextEncoder
 from dynfocus.network.vision import load_vision_tower
@@ -89,7 +90,7 @@ def fetch(settings: QformerBackbone, out: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(name, subfolder="qformer_tokenizer", revision=revision)
         tensors = read_parts(locator(settings.name), lambda key: _part_name(key) is not None)
     except (OSError, ValueError) as error:
-        raise UserError(f"backbones.qformer.name: cannot load {settings.name}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"backbones.qformer.name: cannot load {settings.name}: {reason_of(error)}") from error
     if not tensors:
         raise UserError(
             f"backbones.qformer.name: {settings.name} has no Q-Former in safetensors; name an InstructBLIP model"

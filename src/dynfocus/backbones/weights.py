@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dynfocus.errors import UserError
 from dynfocus.files import read_json
+from dynfocus.machine.faults import reason_of
 
 PICKLED = (".pth", ".pt", ".bin")
 PICKLE = b"\x80"
@@ -49,9 +50,7 @@ def read_checkpoint(file: Path, where: str) -> dict[str, Tensor]:
             "take the published file, or a safetensors copy"
         ) from error
     except (RuntimeError, SafetensorError, EOFError, ValueError) as error:
-        raise UserError(
-            f"{where}: {file} is not a checkpoint ({str(error).splitlines()[0]}); download it again"
-        ) from error
+        raise UserError(f"{where}: {file} is not a checkpoint ({reason_of(error)}); download it again") from error
     return state_dict_of(content, file, where)
 
 

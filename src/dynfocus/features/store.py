@@ -133,7 +133,8 @@ class ShardWriter:
         """Take over an unfinished shard of the same work, up to the last medium that is whole in it."""
         if not (self._partial.is_file() and self._journal.is_file()):
             return False
-        lines = self._journal.read_bytes().decode(errors="replace").splitlines(keepends=True)
+        text = self._journal.read_bytes().decode(errors="replace")
+        lines = [f"{line}\n" for line in text.split("\n")[:-1]]  # a name may hold what Unicode takes for a line's end
         if not lines or _parsed(lines[0]) != {"identity": identity, "room": self._room}:
             return False
         kept = lines[:1]
@@ -192,7 +193,7 @@ def _opened(shard: Path) -> Any:
 def _parsed(line: str) -> dict[str, Any] | None:
     """A line of the journal; None for one that a kill cut."""
     try:
-        value = json.loads(line) if line.endswith("\n") else None
+        value = json.loads(line)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

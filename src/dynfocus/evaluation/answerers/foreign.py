@@ -19,6 +19,7 @@ from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Question
 from dynfocus.features.decode import frame_count, read_frames
 from dynfocus.features.media import open_image
+from dynfocus.machine.faults import reason_of
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Config
@@ -33,7 +34,7 @@ def fetch(name: str, out: Path) -> None:
         model = AutoModelForImageTextToText.from_pretrained(name, dtype="auto")
         processor = AutoProcessor.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise UserError(f"{name}: cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{name}: cannot be loaded: {reason_of(error)}") from error
     model.save_pretrained(out)
     processor.save_pretrained(out)
 
