@@ -216,7 +216,7 @@ MEDIA: dict[str, tuple[str, Make, int | str]] = {
     ),
     "matroska without its end": ("a.mkv", changed(cut(0, 0.7), "film.mkv"), "cut off"),
     "matroska with noise behind it": ("a.mkv", changed(lambda data: data + bytes(range(200)), "film.mkv"), 4),
-    "avi without its index": ("a.avi", changed(replaced(b"idx1", b"junk"), "film.avi"), "any"),
+    "avi without its index": ("a.avi", changed(replaced(b"idx1", b"JUNK"), "film.avi"), "any"),
     # A container that lies
     "an unknown coding": ("a.mp4", changed(replaced(b"avc1", b"zzzz")), "fault"),
     "no settings of its decoder": ("a.mp4", changed(replaced(b"avcC", b"zzzz")), "any"),
