@@ -134,6 +134,7 @@ def read_file(path: Path) -> tuple[Series, ...]:
 
 def _series(row: dict[Hashable, Any], path: Path) -> Series:
     words = {name: row[name] for name in COLUMNS if name not in ("seed", "values")}
+    words["commit"] = words["commit"] if isinstance(words["commit"], str) else ""  # none outside a repository
     try:
         seed, values = int(row["seed"]), np.array(row["values"], float)
         if seed != row["seed"] or values.ndim != 1 or not all(isinstance(word, str) for word in words.values()):
