@@ -1,6 +1,7 @@
-"""The one exception that a user's mistake raises.
+"""The exception that a user's mistake raises, and the one of a machine that gives out.
 
 The command line prints its message as a single line (what, where, what to do) and exits with 2.
+So it does where the machine gives out, of which a step never makes a gap or a fault of a file (`MachineError`).
 Anything else that escapes a command is a defect of the program and keeps its traceback.
 """
 
@@ -23,3 +24,10 @@ class MediumError(UserError):
     def __init__(self, kind: str, message: str):
         super().__init__(message)
         self.kind = kind
+
+
+class MachineError(Exception):
+    """The machine gave out: no memory, no disk, no more files. It ends a step, and no step takes it for bad input."""
+
+    def __init__(self, message: str):
+        super().__init__(one_line(message))

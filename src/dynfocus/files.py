@@ -2,6 +2,7 @@
 
     read_text, read_json, read_jsonl, read_yaml, read_csv    what a person or a publisher wrote
     read_model                                               JSON as a typed object, for what this package wrote
+    read_tensors                                             weights in the safetensors format
     write_text, write_json                                   a file that is whole and on disk, or as it was before
     flush                                                    a finished folder on disk
 
@@ -21,14 +22,17 @@ import json
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from dynfocus.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 
@@ -191,6 +195,23 @@ def read_csv(
     return rows
 
 
+def read_tensors(file: Path, repair: str = REPAIR) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, by name.
+
+    Raises:
+        UserError: no such file, or one that is broken.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(file)
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file; {repair}") from None
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{file}: no readable safetensors file ({_reason(error)}); {repair}") from None
+
+
 def write_text(file: Path, text: str) -> None:
     """Write a text file that is there whole and on disk, or as it was before, whatever happens.
 
@@ -199,17 +220,27 @@ def write_text(file: Path, text: str) -> None:
     """
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, file)
-    except OSError as error:
+        with writing(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(partial, file)
+    except UserError:
         with contextlib.suppress(OSError):
             partial.unlink()
-        raise UserError(f"{file}: cannot be written ({_reason(error)}); make room or give access there") from None
+        raise
     _flush_folder(file.parent)
+
+
+@contextlib.contextmanager
+def writing(file: Path) -> Iterator[None]:
+    """Turn what the disk refuses during the body, which writes `file`, into a UserError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written ({_reason(error)}); make room or give access there") from None
 
 
 def write_json(file: Path, value: Any, indent: int | None = 1, sort_keys: bool = False) -> None:

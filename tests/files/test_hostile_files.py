@@ -1,4 +1,4 @@
-"""Every reader of settings, records and markers under hostile files: one line or the whole content, never a traceback.
+"""Every reader of settings, records, artefacts and markers under hostile files: one line or all of it, no traceback.
 
 A file is random bytes, a good file with bytes changed, or a good file with a value, a key or a branch changed. Two
 hundred of them go to each reader here; `pytest -m slow tests/files` sends ten thousand.
@@ -10,23 +10,37 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
+from io import BytesIO
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import pandas
 import pytest
 import yaml
 
-from dynfocus.config.checks import vision_of
+from dynfocus.artefacts.store import objects_of, tracked_bytes
+from dynfocus.config.checks import _faults_of_shape, vision_of
 from dynfocus.config.experiments import load_experiments
 from dynfocus.config.load import load_config
 from dynfocus.config.schema import ClipBackbone
+from dynfocus.datasets import load_records
 from dynfocus.errors import UserError
-from dynfocus.files import read_csv, read_json, read_jsonl, read_yaml
+from dynfocus.evaluation.answerers.base import model_type
+from dynfocus.evaluation.evidence import COLUMNS, read_evidence
+from dynfocus.evaluation.lines import AppendOnly, read_lines
+from dynfocus.evaluation.subtitles import captions
+from dynfocus.files import read_csv, read_json, read_jsonl, read_model, read_yaml
 from dynfocus.ledger import http
+from dynfocus.ledger.coverage import require
 from dynfocus.ledger.entries import load_ledger
 from dynfocus.ledger.pins import LOCK, SOURCE, read_lock, read_parts
 from dynfocus.machine.locks import acquire
+from dynfocus.reporting.costs import read_costs
+from dynfocus.reporting.report import SavedItem
+from dynfocus.reporting.results import read_records
+from dynfocus.steps.index import NAME as INDEX
+from dynfocus.steps.index import find_index
 from dynfocus.training.checkpoints import claim, is_complete
 
 STAGE = {
@@ -83,16 +97,47 @@ PINS = {"mlvu": {"https://example.org/a": {"bytes": 3, "sha256": "0" * 64, "comm
 CLIP = {"embed_dim": 8, "vision_cfg": {"image_size": 128, "patch_size": 16, "layers": 3}, "text_cfg": {}}
 CLAIM = {"identity": "0" * 64, "layout": {"processes": 1, "zero_stage": 1}}
 LAYOUT = {"processes": 1, "zero_stage": 1}
+LLM = {"vocab_size": 600, "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 4, "num_attention_heads": 4}
+MANIFEST = {"content": "0" * 64, "settings": "abc", "code": "def", "seed": None, "bytes": 3}
+ARTEFACTS = {
+    "manifests": {"backbones/clip": MANIFEST, "data/mlvu": MANIFEST},
+    "values": {"abc": {"world": {"seed": 0}}, "def": {"dynfocus.files": "123"}},
+    "stored": {"backbones/clip": 3},
+    "seconds": {"backbones/clip": 1.5},
+}
+OUT = {"path": "data/mlvu", "md5": "0" * 32, "size": 3, "hash": "md5"}
+DVC = {"outs": [OUT, OUT | {"md5": "1" * 32 + ".dir", "nfiles": 2}]}
+SERIES = {
+    **dict.fromkeys(COLUMNS, "a"),
+    "seed": 0,
+    "values": [0.5, None, 1.0],
+    "questions": "mlvu-0123",
+}
+ASKED = {"id": "q", "film": "f", "labels": ["duration=long"]}
+REPORT = {"set": "mlvu", "media": 4, "readable_media": 4, "failures": {"cut off": 1}, "searched": ["a"]}
+SUBTITLES = ["1", "00:00:01,000 --> 00:00:02,500", "Hello, [you] there", "", "2", "00:00:03.000 --> 00:00:04.000", "b"]
+ANSWER = {"benchmark": "mlvu", "question_id": "1", "reply": "a", "status": "ok"}
+SCORE = {"benchmark": "mlvu", "headline": "accuracy", "metrics": {"accuracy": {"value": 0.5}}}
+TALK = {
+    "id": "1",
+    "image": "a.jpg",
+    "conversations": [{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "b"}],
+}
+ITEM = {"item": "table_7", "title": "T", "profile": "mini", "tables": [], "figures": [], "notes": ["n"]}
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A reader, the name of its file, a good content, and how a content becomes text."""
+    """A reader, the name of its file, a good content, and how a content becomes a file."""
 
     read: Callable[[Path], Any]
     name: str
     sample: Any
-    dump: Callable[[Any], str] = json.dumps
+    dump: Callable[[Any], str | bytes] = json.dumps
+
+    def bytes_of(self, content: Any) -> bytes:
+        made = self.dump(content)
+        return made if isinstance(made, bytes) else made.encode(errors="surrogatepass")
 
 
 def lines_of(rows: Any) -> str:
@@ -106,6 +151,40 @@ def yaml_of(value: Any) -> str:
 
 def cells_of(rows: Any) -> str:
     return "\n".join(",".join(map(str, row)) if isinstance(row, list) else str(row) for row in rows)
+
+
+def tabs_of(rows: Any) -> str:
+    return cells_of(rows).replace(",", "\t")
+
+
+def text_of(lines: Any) -> str:
+    return "\n".join(map(str, lines)) if isinstance(lines, list) else str(lines)
+
+
+def parquet_of(rows: Any) -> bytes:
+    """A Parquet file, ValueError for what none can hold."""
+    stream = BytesIO()
+    try:
+        pandas.DataFrame(rows).to_parquet(stream)
+    except Exception as error:  # of pandas or pyarrow, which raise almost anything
+        raise ValueError("no table") from error
+    return stream.getvalue()
+
+
+def evidence_of(file: Path) -> Any:
+    asked = file.with_name("mlvu-0123.parquet")
+    asked.write_bytes(parquet_of([ASKED]))
+    return read_evidence(file.parent)
+
+
+def questions_of(file: Path) -> Any:
+    file.with_name("0-seed-0-x.parquet").write_bytes(parquet_of([SERIES]))
+    return read_evidence(file.parent)
+
+
+def shape_of(file: Path) -> None:
+    for fault in _faults_of_shape("llm", file):
+        raise UserError(fault)
 
 
 def config_of(file: Path) -> Any:
@@ -142,6 +221,24 @@ READERS = {
     "marker of a checkpoint": Reader(lambda file: is_complete(file.parent), "complete.json", {"a": "0" * 64}),
     "owner of a work folder": Reader(lambda file: claim(file.parent, {}, LAYOUT), "settings.json", CLAIM),
     "lock": Reader(lambda file: acquire(file, "a run").close(), "run.lock", 12345),
+    "index of artefacts": Reader(lambda file: find_index(file.parent), INDEX, ARTEFACTS),
+    "dvc file": Reader(
+        lambda file: (tracked_bytes(file), list(objects_of([file], Path("none")))), "a.dvc", DVC, yaml_of
+    ),
+    "evidence": Reader(evidence_of, "0-seed-0-x.parquet", [SERIES], parquet_of),
+    "questions of evidence": Reader(questions_of, "mlvu-0123.parquet", [ASKED], parquet_of),
+    "answers": Reader(read_lines, "a.jsonl", [ANSWER, ANSWER], lines_of),
+    "unfinished answers": Reader(lambda file: AppendOnly(file).close(), "b.jsonl", [ANSWER, ANSWER, {}], lines_of),
+    "scores": Reader(read_records, "seed-0.json", [SCORE, SCORE]),
+    "saved table": Reader(lambda file: read_model(SavedItem, file), "table_7.json", ITEM),
+    "model type": Reader(lambda file: model_type(file.parent), "config.json", {"model_type": "dynfocus", "a": [1]}),
+    "report on media": Reader(lambda file: require(file, 0.5), "coverage.json", REPORT),
+    "subtitles": Reader(captions, "a.srt", SUBTITLES, text_of),
+    "times of a rule": Reader(
+        lambda file: read_costs(file.parents[2]), "logs/benchmarks/a.tsv", [["s", "max_rss"], [1.5, "-"]], tabs_of
+    ),
+    "shape of a language model": Reader(shape_of, "llm.json", LLM),
+    "training set": Reader(lambda file: load_records("llava_cc3m", file.parent), "chat.json", [TALK, TALK | {"id": 2}]),
 }
 
 JUNK = [
@@ -240,9 +337,9 @@ def content_of(reader: Reader, random: Random) -> bytes:
     for _ in range(random.randrange(3)):
         sample = changed(sample, random)
     try:
-        content = bytearray(reader.dump(sample).encode(errors="surrogatepass"))
-    except TypeError:
-        content = bytearray(reader.dump(reader.sample).encode())
+        content = bytearray(reader.bytes_of(sample))
+    except (TypeError, ValueError):
+        content = bytearray(reader.bytes_of(reader.sample))
     for _ in range(random.choice([0, 0, 1, 2])):
         place = random.randrange(len(content) + 1)
         piece = random.choice([*PIECES, random.randbytes(2), bytes(content[: random.randrange(40)])])
@@ -293,7 +390,8 @@ def test_a_good_file_is_read(name, tmp_path):
     """Else a reader that refuses everything would pass below."""
     reader = READERS[name]
     file = tmp_path / reader.name
-    file.write_text(reader.dump(reader.sample))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(reader.bytes_of(reader.sample))
     reader.read(file)
 
 
@@ -304,7 +402,7 @@ def test_a_hostile_file_is_one_line_or_read_whole(name, examples, tmp_path):
     file = tmp_path / "hostile" / reader.name
     outcomes = {"read": 0, "refused": 0}
     for seed in range(examples):
-        file.parent.mkdir(exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content_of(reader, Random(f"{name}/{seed}")))
         outcomes[outcome(lambda: reader.read(file), seed)] += 1
     print(f"{name}: {outcomes}")

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 
 from dynfocus.features.extract import TOGETHER, encode, gathered
-from dynfocus.features.store import FRAMES, MESSAGE, UNREADABLE, ShardWriter
+from dynfocus.features.store import FRAMES, MESSAGE, UNREADABLE, FeatureStore, ShardWriter
 from dynfocus.network import clip
 
 MEDIA = [f"videos/Grüße {number}.mp4" for number in range(5)]
@@ -46,6 +46,30 @@ def test_what_is_written_comes_back_and_nothing_else_stays(out):
     writer.finish()
     assert_whole(out)
     assert list(out.parent.iterdir()) == [out]
+
+
+def test_a_killed_shard_keeps_media_of_any_name(out):
+    names = [
+        "a\nb.mp4",
+        "[red]c.mp4",
+        "-rf",
+        "'\"`$(x).mp4",
+        "\u2028\x85\x0b.mp4",
+        "\x1b[31m.mp4",
+        "{set}.mp4",
+        "é.mp4",
+    ]
+    writer = ShardWriter(out, names, "a")
+    for number, name in enumerate(names[:-1]):
+        writer.add(name, features(number), torch.arange(number + 1))
+    writer.close()
+    again = ShardWriter(out, names, "a")
+    assert again.finished == set(names[:-1])
+    again.fault(names[-1], 'a "fault"')
+    again.finish()
+    store = FeatureStore(out.parent)
+    assert set(store.ids()) == set(names[:-1])
+    assert all(torch.equal(store.get(name), features(number)) for number, name in enumerate(names[:-1]))
 
 
 @pytest.mark.parametrize("cut", ["between media", "inside a medium", "inside the journal"])

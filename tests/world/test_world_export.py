@@ -129,10 +129,10 @@ REDUCED = (
 )
 
 
-@pytest.mark.parametrize("asm", [0, "sse2"])
-def test_a_world_made_with_fewer_instructions_has_equal_bytes(asm, tiny_config, tmp_path):
+@pytest.mark.parametrize(("asm", "size"), [(0, 128), ("sse2", 128), (0, 88)])
+def test_a_world_made_with_fewer_instructions_has_equal_bytes(asm, size, tiny_config, tmp_path):
     """numpy without vector extensions, x264 without its own: what another processor would take."""
-    few = {"train_clips": 2, "train_films": 1, "train_images": 2, "test_films": 1}
+    few = {"train_clips": 2, "train_films": 1, "train_images": 2, "test_films": 1, "frame_size": size}
     sets = ("webvid_cap", "videochatgpt", "llava_cc3m", "scienceqa", "mlvu")
     for name in sets:
         export.prepare(with_world(tiny_config, **few), name, tmp_path / "here" / name)

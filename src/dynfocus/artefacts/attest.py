@@ -6,7 +6,6 @@ two marks. Hashes let a third person see whether two reproductions agree to the 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from typing import Any
 from dynfocus import __version__
 from dynfocus.artefacts.cache import decide
 from dynfocus.errors import UserError
-from dynfocus.files import hash_of, write_json
+from dynfocus.files import hash_of, read_json, read_model, write_json
 from dynfocus.machine.processor import machine
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import content_hash, git_commit, verify, versions
@@ -77,7 +76,7 @@ def scores(jobs: Jobs) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     place = {run: index for index, run in enumerate(jobs.config.runs)}
     for run, seed in sorted(jobs.evaluations, key=lambda evaluation: place.get(evaluation[0], len(place))):
-        records = json.loads(jobs.layout.scores(run, seed).read_text(encoding="utf-8"))
+        records = read_json(jobs.layout.scores(run, seed), list, "score the run again")
         found[f"{run}/seed-{seed}"] = {
             record["benchmark"]: {"metric": record["headline"], **_interval(record)} for record in records
         }
@@ -92,7 +91,7 @@ def claims(jobs: Jobs) -> dict[str, Any]:
 
     cells: Counter[str] = Counter()
     for file in sorted((jobs.layout.results / "tables").glob("*.json")):
-        item = SavedItem.model_validate_json(file.read_text(encoding="utf-8"))
+        item = read_model(SavedItem, file, "run its notebook again")
         for table in item.tables:
             for row in table.rows:
                 cells.update(cell.verdict for cell in row.cells if not isinstance(cell, str) and cell.cell_id)
@@ -121,7 +120,7 @@ def write_table(readme: Path, folder: Path = RECORDS) -> None:
 
 def table(folder: Path = RECORDS) -> str:
     """All records as a Markdown table, the oldest first."""
-    records = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+    records = [read_json(file, dict, "restore it from git") for file in sorted(folder.glob("*.json"))]
     rows = [HEADS, tuple("---" for _ in HEADS), *(_row(record) for record in records)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

@@ -7,6 +7,7 @@ The default remote is the folder `dvcstore` of the repository, so a clone can pu
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from dynfocus.machine.locks import open_lock, take
 LIMIT = 40_000_000
 """Bytes that the store in the repository may hold: every clone carries them."""
 IGNORED = Path(".dvcignore")
-REPAIR = "restore it from git"
+MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+RESTORE, PULL_AGAIN = "restore it from git", "remove it, and pull again"
 
 
 def dvc_file(root: Path, group: str) -> Path:
@@ -109,7 +111,7 @@ def tracked_bytes(file: Path) -> int:
 
 def outs_of(file: Path) -> list[dict[str, Any]]:
     """The outputs that a `.dvc` file names: their path, MD5 and size; none where there is no such file."""
-    return read_yaml(file, repair=REPAIR).get("outs", []) if file.is_file() else []
+    return _checked(read_yaml(file, repair=RESTORE).get("outs", []), file, RESTORE) if file.is_file() else []
 
 
 def objects_of(files: Iterable[Path], store: Path) -> Iterator[str]:
@@ -126,8 +128,19 @@ def files_of(out: Mapping[str, Any], store: Path) -> Iterator[tuple[str, Path]]:
     if not out["md5"].endswith(".dir"):
         yield out["path"], place
     elif place.is_file():
-        for entry in read_json(place, list, repair=REPAIR):
+        for entry in _checked(read_json(place, list, PULL_AGAIN), place, PULL_AGAIN):
             yield f"{out['path']}/{entry['relpath']}", store / _object(entry["md5"])
+
+
+def _checked(entries: Any, file: Path, repair: str) -> list[dict[str, Any]]:
+    for entry in entries if isinstance(entries, list) else [entries]:
+        md5 = entry.get("md5") if isinstance(entry, dict) else None
+        if not isinstance(md5, str) or not MD5.fullmatch(md5):
+            raise UserError(f"{file}: an output without its md5; {repair}")
+        size = entry.get("size", 0)
+        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+            raise UserError(f"{file}: a `size` that is no number of bytes; {repair}")
+    return entries
 
 
 def _object(md5: str) -> str:

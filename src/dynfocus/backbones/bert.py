@@ -14,6 +14,7 @@ from transformers import BertConfig, BertModel, InstructBlipQFormerConfig, PreTr
 
 from dynfocus.backbones.weights import split_revision
 from dynfocus.errors import UserError
+from dynfocus.machine.faults import reason_of
 from dynfocus.network.text_encoder import TextEncoder
 
 QUERIES = 32
@@ -33,7 +34,7 @@ def text_encoder_from_bert(name: str, width: int) -> tuple[TextEncoder, PreTrain
         bert = BertModel.from_pretrained(model, revision=revision, add_pooling_layer=False, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
     except (OSError, ValueError) as error:
-        raise UserError(f"backbones.qformer.name: cannot load {name}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"backbones.qformer.name: cannot load {name}: {reason_of(error)}") from error
     tokenizer.add_special_tokens({"bos_token": DECODER_TOKEN})
     tokenizer.truncation_side = "left"
     bert.resize_token_embeddings(len(tokenizer), mean_resizing=False)

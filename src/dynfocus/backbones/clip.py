@@ -25,6 +25,7 @@ from dynfocus.backbones.loop import optimize
 from dynfocus.backbones.weights import first_fault, read_checkpoint
 from dynfocus.config.schema import ClipBackbone, Config
 from dynfocus.errors import UserError
+from dynfocus.machine.faults import reason_of
 from dynfocus.network.clip import MERGES_FILE, build, model_config, normalize, save, visual_only
 from dynfocus.network.vision import load_vision_tower
 from dynfocus.world.films import BOARD
@@ -81,7 +82,7 @@ def fetch(settings: ClipBackbone, out: Path) -> None:
         model = open_clip.create_model(settings.model, pretrained=settings.weights, require_pretrained=True)
     except (RuntimeError, OSError, ValueError) as error:
         raise UserError(
-            f"backbones.clip: cannot load {settings.model} {settings.weights}: {str(error).splitlines()[0]}"
+            f"backbones.clip: cannot load {settings.model} {settings.weights}: {reason_of(error)}"
         ) from error
     noted = getattr(model.visual, "preprocess_cfg", {})
     pixels = {name: list(noted[name]) for name in ("mean", "std") if name in noted}

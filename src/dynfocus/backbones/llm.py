@@ -8,7 +8,6 @@ reads the truth about films that are new to it. `hub` stores a published model a
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +23,8 @@ from dynfocus.backbones.weights import split_revision
 from dynfocus.config.schema import Config, LlmBackbone
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
-from dynfocus.files import write_json
+from dynfocus.files import read_json, write_json
+from dynfocus.machine.faults import reason_of
 from dynfocus.network.processing import add_image_token
 from dynfocus.prompts import IGNORE, tokenize
 from dynfocus.world.films import ACTIONS, CARD, COLORS, NUMBERS, PLACES, SHAPES, SIDES, TURNS, make_film
@@ -71,7 +71,7 @@ def fetch(settings: LlmBackbone, out: Path) -> None:
         model: Any = AutoModelForCausalLM.from_pretrained(name, **where, dtype=dtype)
         tokenizer = AutoTokenizer.from_pretrained(name, **where)
     except (OSError, ValueError) as error:
-        raise UserError(f"backbones.llm.name: cannot load {settings.name}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"backbones.llm.name: cannot load {settings.name}: {reason_of(error)}") from error
     model.hf_quantizer, model.is_quantized = None, False
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
@@ -81,7 +81,7 @@ def fetch(settings: LlmBackbone, out: Path) -> None:
 
 def train(settings: LlmBackbone, out: Path, seed: int) -> None:
     """Train tokenizer and Llama on reading lessons; answers carry the loss."""
-    shape = json.loads(Path(settings.name).read_text(encoding="utf-8"))
+    shape = read_json(Path(settings.name), dict)
     numbers = film_seeds("reading", seed, LESSONS)
     drills = [drill(number) for number in numbers if len(make_film(number).scenes[0].things) > 1]
     primers, lessons = [primer(number) for number in numbers], [reading_lesson(number) for number in numbers]

@@ -9,7 +9,6 @@ and the tokenizer.
 
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -30,6 +29,8 @@ from dynfocus.backbones.weights import first_fault, locator, read_checkpoint, re
 from dynfocus.config.schema import Config, QformerBackbone
 from dynfocus.errors import UserError
 from dynfocus.evaluation.benchmarks import videohallucer
+from dynfocus.files import read_json
+from dynfocus.machine.faults import reason_of
 from dynfocus.network import clip
 from dynfocus.network.text_encoder import TextEncoder
 from dynfocus.network.vision import load_vision_tower
@@ -89,7 +90,7 @@ def fetch(settings: QformerBackbone, out: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(name, subfolder="qformer_tokenizer", revision=revision)
         tensors = read_parts(locator(settings.name), lambda key: _part_name(key) is not None)
     except (OSError, ValueError) as error:
-        raise UserError(f"backbones.qformer.name: cannot load {settings.name}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"backbones.qformer.name: cannot load {settings.name}: {reason_of(error)}") from error
     if not tensors:
         raise UserError(
             f"backbones.qformer.name: {settings.name} has no Q-Former in safetensors; name an InstructBLIP model"
@@ -161,7 +162,7 @@ class Pointer(nn.Module):
 def train(config: Config, out: Path, clip_dir: Path) -> None:
     """Train tokenizer and Q-Former on questions about stills."""
     settings, seed = config.backbones.qformer, config.world.seed
-    shape = json.loads(Path(settings.name).read_text(encoding="utf-8"))
+    shape = read_json(Path(settings.name), dict)
     films = [make_film(number) for number in film_seeds("reading", seed, STILLS)]
     pairs = [(index, qa) for index, film in enumerate(films) for qa in ask(film, STILL_KINDS)]
     features = still_features(config, films, clip_dir)

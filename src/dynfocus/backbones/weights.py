@@ -6,7 +6,6 @@ reader, which refuses every object that is not a tensor or a plain container.
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,6 +17,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dynfocus.errors import UserError
+from dynfocus.files import read_json
+from dynfocus.machine.faults import reason_of
 
 PICKLED = (".pth", ".pt", ".bin")
 PICKLE = b"\x80"
@@ -49,9 +50,7 @@ def read_checkpoint(file: Path, where: str) -> dict[str, Tensor]:
             "take the published file, or a safetensors copy"
         ) from error
     except (RuntimeError, SafetensorError, EOFError, ValueError) as error:
-        raise UserError(
-            f"{where}: {file} is not a checkpoint ({str(error).splitlines()[0]}); download it again"
-        ) from error
+        raise UserError(f"{where}: {file} is not a checkpoint ({reason_of(error)}); download it again") from error
     return state_dict_of(content, file, where)
 
 
@@ -83,8 +82,19 @@ def first_fault(error: RuntimeError) -> str:
 
 def read_safetensors(file: Path, wanted: Wanted) -> dict[str, Tensor]:
     """The tensors of a safetensors file whose names are wanted."""
-    with safe_open(file, framework="pt") as opened:
-        return {name: opened.get_tensor(name) for name in opened.keys() if wanted(name)}  # noqa: SIM118
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys() if wanted(name)}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{file}: no readable safetensors file ({error}); download it again") from error
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """Tensor -> the shard that holds it, of the index of a Hugging Face model."""
+    found = read_json(index, dict, "download the model again").get("weight_map")
+    if not isinstance(found, dict) or not all(isinstance(shard, str) for shard in found.values()):
+        raise UserError(f"{index}: no `weight_map` of tensors to files; download the model again")
+    return found
 
 
 def read_parts(locate: Callable[[str], Path | None], wanted: Wanted) -> dict[str, Tensor]:
@@ -96,9 +106,7 @@ def read_parts(locate: Callable[[str], Path | None], wanted: Wanted) -> dict[str
     if index is None:
         single = locate(SINGLE)
         return {} if single is None else read_safetensors(single, wanted)
-    shards: Iterable[str] = dict.fromkeys(
-        shard for name, shard in json.loads(index.read_text(encoding="utf-8"))["weight_map"].items() if wanted(name)
-    )
+    shards: Iterable[str] = dict.fromkeys(shard for name, shard in _weight_map(index).items() if wanted(name))
     found: dict[str, Tensor] = {}
     for shard in shards:
         path = locate(shard)

@@ -7,7 +7,6 @@ Every command reads the profile (`--config`, repeatable; `--set key.path=value`)
 
 from __future__ import annotations
 
-import errno
 import re
 import sys
 from importlib.metadata import requires
@@ -27,17 +26,9 @@ from dynfocus.cli import (
     settings,
     train,
 )
-from dynfocus.errors import UserError
+from dynfocus.errors import MachineError, UserError, one_line
+from dynfocus.machine import faults
 from dynfocus.machine.startup import prepare_process
-
-OF_THE_MACHINE = {
-    errno.ENOSPC: "make room on the disk, and start again: finished work is kept",
-    errno.EDQUOT: "make room in your quota, and start again: finished work is kept",
-    errno.EACCES: "give this user access there",
-    errno.EROFS: "choose another `root`, on a disk that can be written",
-    errno.ENOTDIR: "a file stands where a folder is needed: move it away",
-}
-"""What a person does about a file that the machine refuses."""
 
 app = typer.Typer(
     help="DynFocus, a video LLM: data, features, training, evaluation and report, one command per step.",
@@ -62,23 +53,24 @@ def extra_of(module: str) -> str:
 
 
 def main() -> None:
-    """Entry point: run the app and turn a `UserError` into one line and exit code 2."""
+    """Entry point: run the app and turn a `UserError`, or a fault of the machine, into one line and exit code 2."""
     prepare_process()
     try:
         app()
-    except UserError as error:
-        print(f"dynfocus: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    except (UserError, MachineError) as error:
+        line = str(error)
     except ModuleNotFoundError as error:
         extra = extra_of(error.name or "")
         if not extra:
             raise
-        print(f"dynfocus: {error.name} is not installed; pip install 'dynfocus[{extra}]' brings it", file=sys.stderr)
-        raise SystemExit(2) from None
-    except OSError as error:
-        if error.errno not in OF_THE_MACHINE:
+        line = f"{error.name} is not installed; pip install 'dynfocus[{extra}]' brings it"
+    except Exception as error:
+        remedy = faults.remedy_for(error)
+        if remedy is None:
             raise
-        print(
-            f"dynfocus: {error.filename or 'a file'}: {error.strerror}; {OF_THE_MACHINE[error.errno]}", file=sys.stderr
-        )
-        raise SystemExit(2) from None
+        file = getattr(error, "filename", None)
+        line = one_line(f"{f'{file}: ' if file else ''}{faults.reason_of(error)}; {remedy}")
+    else:
+        return
+    print(f"dynfocus: {line}", file=sys.stderr)
+    raise SystemExit(2) from None

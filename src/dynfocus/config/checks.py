@@ -21,6 +21,11 @@ from dynfocus.files import read_json
 
 MEMORY_SIDE = 8
 """Side of a whole frame in Flash-VStream's memory, where the grid has more patches than that."""
+COUNTS_OF_A_SHAPE = {
+    "llm": ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+    "qformer": ("num_query_tokens", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"),
+}
+"""What the JSON file of a backbone that is trained here must say."""
 PATCH = re.compile(r"patch(\d{1,4})")
 
 
@@ -160,13 +165,28 @@ def _trained_backbones(config: Config) -> Iterator[Conflict]:
     for name, key in (("clip", "model"), ("llm", "name"), ("qformer", "name")):
         settings: Any = getattr(config.backbones, name)
         shape = getattr(settings, key)
-        if settings.source != "train" or (shape.endswith(".json") and Path(shape).is_file()):
+        if settings.source != "train":
+            continue
+        if shape.endswith(".json") and Path(shape).is_file():
+            yield from (Conflict((f"backbones.{name}.{key}",), fault) for fault in _faults_of_shape(name, Path(shape)))
             continue
         known = f"config/backbones/{name}-mini.json"
         yield Conflict(
             (f"backbones.{name}.{key}", f"backbones.{name}.source"),
             f"source train needs the JSON file of a shape, and {shape} is none; name one, such as {known}",
         )
+
+
+def _faults_of_shape(name: str, file: Path) -> Iterator[str]:
+    """What is wrong with the shape of a backbone that is trained here; that of the visual encoder is read elsewhere."""
+    try:
+        shape = read_json(file, dict)
+    except UserError as error:
+        yield str(error)
+        return
+    for field in COUNTS_OF_A_SHAPE.get(name, ()):
+        if not _is_count(shape.get(field)):
+            yield f"{file}: {field} must be a whole number above 0; see config/backbones/{name}-mini.json"
 
 
 def _batches(config: Config) -> Iterator[Conflict]:

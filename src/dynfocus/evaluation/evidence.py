@@ -13,16 +13,19 @@ The same seed on another processor is another model, and so a further seed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
 from numpy.typing import NDArray
 
 from dynfocus.errors import UserError
+from dynfocus.machine.faults import remedy_for
 
+RESTORE = "restore it from the repository"
 STORED = Path("docs") / "claims"
 """Evidence that travels with the repository, one folder a profile."""
 Key = tuple[int, str]
@@ -75,6 +78,9 @@ class Series:
         return self.seed, self.processor
 
 
+COLUMNS = tuple(field.name for field in fields(Series))
+
+
 @dataclass(frozen=True)
 class Evidence:
     """Series and the questions that they answer, by the questions' hash; `notes` say what was left out and why."""
@@ -123,20 +129,38 @@ def read_evidence(folder: Path) -> Evidence:
 
 def read_file(path: Path) -> tuple[Series, ...]:
     """The series of one file."""
-    rows = _read(path).to_dict("records")
-    return tuple(Series(**{**row, "seed": int(row["seed"]), "values": np.array(row["values"], float)}) for row in rows)
+    return tuple(_series(row, path) for row in _read(path, COLUMNS).to_dict("records"))
+
+
+def _series(row: dict[Hashable, Any], path: Path) -> Series:
+    words = {name: row[name] for name in COLUMNS if name not in ("seed", "values")}
+    words["commit"] = words["commit"] if isinstance(words["commit"], str) else ""  # none outside a repository
+    try:
+        seed, values = int(row["seed"]), np.array(row["values"], float)
+        if seed != row["seed"] or values.ndim != 1 or not all(isinstance(word, str) for word in words.values()):
+            raise ValueError("a field of another type")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"{path}: cannot be read as stored evidence ({error}); {RESTORE}") from error
+    return Series(**words, seed=seed, values=values)
 
 
 def _read_questions(path: Path) -> Questions:
-    table = _read(path)
+    table = _read(path, ("id", "film", "labels"))
     name = path.stem.rpartition("-")[0]
-    return Questions(name, tuple(table["id"]), tuple(table["film"]), tuple(tuple(one) for one in table["labels"]))
-
-
-def _read(path: Path) -> pandas.DataFrame:
     try:
-        return pandas.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: cannot be read as stored evidence ({error}); restore it from the repository"
-        ) from error
+        return Questions(name, tuple(table["id"]), tuple(table["film"]), tuple(tuple(one) for one in table["labels"]))
+    except TypeError as error:
+        raise UserError(f"{path}: cannot be read as stored evidence ({error}); {RESTORE}") from error
+
+
+def _read(path: Path, columns: Iterable[str]) -> pandas.DataFrame:
+    """The table of a file with exactly these columns."""
+    try:
+        table = pandas.read_parquet(path)
+    except Exception as error:  # of a broken file, its libraries raise almost anything
+        if remedy_for(error, reading=True):
+            raise
+        raise UserError(f"{path}: cannot be read as stored evidence ({error}); {RESTORE}") from error
+    if set(table.columns) != set(columns):
+        raise UserError(f"{path}: cannot be read as stored evidence (has other columns); {RESTORE}")
+    return table

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dynfocus.errors import MediumError, UserError
 from dynfocus.evaluation.questions import Question
+from dynfocus.files import read_text
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Video
@@ -66,10 +67,7 @@ def frame_times(path: Path, video: Video) -> list[float]:
 
 def captions(file: Path) -> list[Caption]:
     """The subtitles of an `.srt` file, without markup; UserError where it has none in that form."""
-    try:
-        text = file.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: not UTF-8 text ({error}); fetch the file again") from error
+    text = read_text(file, "fetch the file again").replace("\r\n", "\n")
     found = []
     for block in re.split(r"\n\s*\n", text):
         times = _TIMES.search(block)

@@ -23,12 +23,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dynfocus.config.schema import Video
-from dynfocus.errors import MediumError, UserError
-from dynfocus.features.media import faults_of
+from dynfocus.errors import MediumError
+from dynfocus.features.media import require_of_file, require_size, ruled
 from dynfocus.features.packets import Film, opened, packets_of, survey
-from dynfocus.features.pixels import displayed
+from dynfocus.features.pixels import displayed, displayed_width
 from dynfocus.features.timeline import Timeline
 
+THINNEST = 64
+"""Times that a frame may be as long as wide: its short side is fitted, and grows with it."""
 SHORT_RUN = 8
 """Packets decoded in one go below which frames are not decoded side by side."""
 
@@ -45,28 +47,28 @@ class Sample(Generic[T]):
     seconds: NDArray[np.float64]
 
 
+@ruled
 def sample(path: Path, video: Video, prepare: Callable[[Picture], T]) -> Sample[T]:
     """Frames of a video by the sampling of the configuration.
 
     `prepare` turns a frame (H, W, 3) uint8 into what is kept of it, as soon as it is decoded: many large frames do not
     fit in memory.
     """
-    with faults_of(path):
-        film = survey(path)
-        if video.sampling == "index" and not film.rate:
-            raise MediumError("no frame rate", f"{path}: no frame rate; set video.sampling to time, or convert to mp4")
-        line = film.timeline()
+    film = survey(path)
+    if video.sampling == "index" and not film.rate:
+        raise MediumError("no frame rate", f"{path}: no frame rate; set video.sampling to time, or convert to mp4")
+    line = film.timeline()
+    indices = line.sample(video)
+    if film.shown is not None:
+        gathered = Gathered(film, indices, prepare)
+        if _decode_groups(film, gathered):
+            return Sample(gathered.result(), indices, line.seconds[indices])
+    while True:  # until the frames are those of their own times; the packets' times are a guess, mostly right
+        gathered = Gathered(film, indices, prepare)
+        line = _decode_all(film, gathered)
         indices = line.sample(video)
-        if film.shown is not None:
-            gathered = Gathered(film, indices, prepare)
-            if _decode_groups(film, gathered):
-                return Sample(gathered.result(), indices, line.seconds[indices])
-        while True:  # until the frames are those of their own times; the packets' times are a guess, mostly right
-            gathered = Gathered(film, indices, prepare)
-            line = _decode_all(film, gathered)
-            indices = line.sample(video)
-            if np.array_equal(indices, gathered.indices):
-                return Sample(gathered.result(), indices, line.seconds[indices])
+        if np.array_equal(indices, gathered.indices):
+            return Sample(gathered.result(), indices, line.seconds[indices])
 
 
 def sample_frames(path: Path, video: Video) -> tuple[Picture, NDArray[np.int64]]:
@@ -75,58 +77,57 @@ def sample_frames(path: Path, video: Video) -> tuple[Picture, NDArray[np.int64]]
     return _stacked(sampled.frames), sampled.indices
 
 
+@ruled
 def read_frames(path: Path, indices: Sequence[int] | NDArray[np.integer]) -> Picture:
     """Frames (len(indices), H, W, 3) uint8, in the order in which they are shown, counted from 0, repeats allowed."""
-    with faults_of(path):
-        film = survey(path)
+    film = survey(path)
+    gathered = Gathered(film, indices, _as_it_is)
+    frames = None if film.shown is None else len(film.shown)
+    if frames is None or not _within(gathered, frames) or not _decode_groups(film, gathered):
         gathered = Gathered(film, indices, _as_it_is)
-        frames = None if film.shown is None else len(film.shown)
-        if frames is None or not _within(gathered, frames) or not _decode_groups(film, gathered):
-            gathered = Gathered(film, indices, _as_it_is)
-            frames = 0
-            for frame in _all_frames(film):
-                gathered.add(frames, frame)
-                frames += 1
-                if gathered.complete:
-                    break
-        if not gathered.complete and not _within(gathered, frames):
-            beyond = gathered.wanted[-1] if gathered.wanted[0] >= 0 else gathered.wanted[0]
-            raise UserError(f"{path}: frame {beyond} was asked for, but the video has {frames}")
-        return _stacked(gathered.result())
+        frames = 0
+        for frame in _all_frames(film):
+            gathered.add(frames, frame)
+            frames += 1
+            if gathered.complete:
+                break
+    if not gathered.complete and not _within(gathered, frames):
+        beyond = gathered.wanted[-1] if gathered.wanted[0] >= 0 else gathered.wanted[0]
+        raise MediumError("too short", f"{path}: frame {beyond} was asked for, but the video has {frames}")
+    return _stacked(gathered.result())
 
 
+@ruled
 def sampled_count(path: Path, video: Video) -> int:
     """Frames that `sample` gives of a video: counted by its packets where they tell, else decoded."""
-    with faults_of(path):
-        film = survey(path)
-        if film.shown is not None and (video.sampling == "time" or film.rate):
-            return len(film.timeline().sample(video))
+    film = survey(path)
+    if film.shown is not None and (video.sampling == "time" or film.rate):
+        return len(film.timeline().sample(video))
     return len(sample(path, video, lambda _: None).indices)
 
 
+@ruled
 def frame_count(path: Path) -> int:
     """Frames of a video: counted by its packets where they tell, else decoded."""
-    with faults_of(path):
-        film = survey(path)
-        return len(film.shown) if film.shown is not None else sum(1 for _ in _all_frames(film))
+    film = survey(path)
+    return len(film.shown) if film.shown is not None else sum(1 for _ in _all_frames(film))
 
 
+@ruled
 def frame_rate(path: Path) -> float:
     """Average frames a second, by the container's word."""
-    with faults_of(path):
-        rate = survey(path).rate
-        if not rate:
-            raise MediumError("no frame rate", f"{path}: no frame rate; convert the file to mp4")
-        return rate
+    rate = survey(path).rate
+    if not rate:
+        raise MediumError("no frame rate", f"{path}: no frame rate; convert the file to mp4")
+    return rate
 
 
+@ruled
 def check_video(path: Path) -> None:
     """Walk the packets of a video and decode its ends, or all of it where they tell too little; else MediumError."""
-    with faults_of(path):
-        film = survey(path)
-        if film.shown is None or not _decode_groups(film, Gathered(film, [0, len(film.shown) - 1], _as_it_is)):
-            for _ in _all_frames(film):
-                pass
+    film = survey(path)
+    if film.shown is None or not _decode_groups(film, Gathered(film, [0, len(film.shown) - 1], _as_it_is)):
+        _decode_all(film, Gathered(film, [], _as_it_is))
 
 
 class Gathered(Generic[T]):
@@ -147,6 +148,8 @@ class Gathered(Generic[T]):
 
     def add(self, index: int, frame: av.VideoFrame) -> None:
         """Take a frame by its index in the film."""
+        width = displayed_width(frame, self._film.pixel_aspect)
+        require_size(self._film.path, width, frame.height, THINNEST)
         if index in self._left:
             self._left.discard(index)
             self._kept[index] = self._prepare(displayed(frame, self._film.pixel_aspect))
@@ -232,7 +235,8 @@ def _decode_groups(film: Film, gathered: Gathered) -> bool:
             last = number == run.end - 1
             try:
                 frames = [*codec.decode(packet), *(codec.decode(None) if last else ())]
-            except av.error.FFmpegError:
+            except av.error.FFmpegError as error:
+                require_of_file(error)
                 return False
             for frame in frames:
                 if frame.pts is None:
@@ -277,7 +281,8 @@ def _all_frames(film: Film) -> Iterator[av.VideoFrame]:
                 continue
             try:
                 frames = codec.decode(packet)
-            except av.error.FFmpegError:
+            except av.error.FFmpegError as error:
+                require_of_file(error)
                 if not none_yet:
                     raise
                 frames = []
@@ -297,7 +302,8 @@ def _first_picture(film: Film) -> int | None:
         for number, packet in enumerate(packets_of(container, film.stream)):
             try:
                 frames = [*codec.decode(packet), *codec.decode(None)]
-            except av.error.FFmpegError:
+            except av.error.FFmpegError as error:
+                require_of_file(error)
                 frames = []
             codec.flush_buffers()
             if any(_stands_alone(frame) and not frame.is_corrupt for frame in frames):

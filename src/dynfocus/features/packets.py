@@ -21,9 +21,12 @@ from numpy.typing import NDArray
 
 from dynfocus.errors import MediumError
 from dynfocus.features.entries import HIDING, entry_reader, is_hidden
+from dynfocus.features.media import require_of_file
 from dynfocus.features.timeline import Timeline, timeline
 from dynfocus.features.whole import is_cut_off
 
+PLAYLISTS = {"hls", "applehttp", "concat", "dash", "imf", "sdp", "rtsp", "rtp"}
+"""Formats that name other files or addresses: a film is what it says in its own file."""
 UNKNOWN = -(1 << 63)
 """A time that the container does not give (FFmpeg's own value)."""
 DECODE_TIMES = ("avi", "asf")
@@ -128,12 +131,15 @@ def survey(path: Path) -> Film:
 def opened(path: Path) -> Iterator[InputContainer]:
     """A media file with at least one video stream that can be decoded."""
     try:
-        container = av.open(str(path))
+        container = av.open(str(path.absolute()))  # a relative name may look like an address: `concat:a|b`
     except (OSError, av.error.FFmpegError) as error:
+        require_of_file(error)
         raise MediumError(
             "not a video", f"{path}: not a readable video ({error.strerror}); replace the file"
         ) from error
     with container:
+        if PLAYLISTS & set(container.format.name.split(",")):
+            raise MediumError("a playlist", f"{path}: names other files and holds no film; put the film itself there")
         if not container.streams.video:
             raise MediumError("no video stream", f"{path}: no video stream; replace the file")
         yield container

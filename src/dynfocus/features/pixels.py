@@ -20,10 +20,16 @@ def displayed(frame: VideoFrame, pixel_aspect: float) -> NDArray[np.uint8]:
     frame then fails with EAGAIN.
     """
     matrix = _matrix(frame)
-    if 1 / MOST_STRETCH <= pixel_aspect <= MOST_STRETCH and pixel_aspect != 1:
-        width = max(1, round(frame.width * pixel_aspect))
+    width = displayed_width(frame, pixel_aspect)
+    if width != frame.width:
         frame = frame.reformat(width=width, format="rgb24", interpolation="BICUBIC", threads=1)
     return _turned(cast(NDArray[np.uint8], frame.to_ndarray(format="rgb24", threads=1)), matrix)
+
+
+def displayed_width(frame: VideoFrame, pixel_aspect: float) -> int:
+    """Pixels of a row of a frame whose pixels are made square."""
+    stretched = 1 / MOST_STRETCH <= pixel_aspect <= MOST_STRETCH
+    return max(1, round(frame.width * pixel_aspect)) if stretched else frame.width
 
 
 def _matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:

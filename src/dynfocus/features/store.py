@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dynfocus.errors import UserError
+from dynfocus.files import writing
 
 FRAMES = ".frames"
 UNREADABLE = "unreadable"
@@ -75,11 +76,12 @@ class ShardWriter:
     def add(self, medium: str, features: Tensor, frames: Tensor) -> None:
         """Append the features (T, N, d) of a medium and the indices (T,) of their frames."""
         entries = {}
-        for name, tensor in ((medium + FRAMES, frames.long()), (medium, features)):
-            entries[name] = self._append(tensor)
-        self._data.flush()
-        self.state.entries |= entries
-        self._note({"entries": entries, "size": self.state.size})
+        with writing(self._partial):
+            for name, tensor in ((medium + FRAMES, frames.long()), (medium, features)):
+                entries[name] = self._append(tensor)
+            self._data.flush()
+            self.state.entries |= entries
+            self._note({"entries": entries, "size": self.state.size})
 
     def fault(self, medium: str, message: str) -> None:
         """Record that a medium cannot be read; the next start tries it again."""
@@ -95,18 +97,21 @@ class ShardWriter:
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
         length = self._room - 8
         assert len(text) <= length, "the header outgrew its room"
-        self._data.seek(0)
-        self._data.write(length.to_bytes(8, "little") + text.ljust(length))
-        self._data.flush()
-        os.fsync(self._data.fileno())
-        self.close()
+        with writing(self._partial):
+            self._data.seek(0)
+            self._data.write(length.to_bytes(8, "little") + text.ljust(length))
+            self._data.flush()
+            os.fsync(self._data.fileno())
+            self.close()
         self._partial.replace(self.out)
         self._journal.unlink()
 
     def close(self) -> None:
         """Close the files; what was added stays for the next start."""
-        self._data.close()
-        self._log.close()
+        try:
+            self._data.close()
+        finally:
+            self._log.close()
 
     def _append(self, tensor: Tensor) -> dict[str, Any]:
         content = tensor.contiguous()
@@ -128,7 +133,8 @@ class ShardWriter:
         """Take over an unfinished shard of the same work, up to the last medium that is whole in it."""
         if not (self._partial.is_file() and self._journal.is_file()):
             return False
-        lines = self._journal.read_text(encoding="utf-8").splitlines(keepends=True)
+        text = self._journal.read_bytes().decode(errors="replace")
+        lines = [f"{line}\n" for line in text.split("\n")[:-1]]  # a name may hold what Unicode takes for a line's end
         if not lines or _parsed(lines[0]) != {"identity": identity, "room": self._room}:
             return False
         kept = lines[:1]
@@ -148,7 +154,7 @@ class FeatureStore:
 
     def __init__(self, folder: Path | str):
         self._folder = Path(folder)
-        self._shards = [safe_open(path, framework="pt") for path in sorted(self._folder.glob("*.safetensors"))]
+        self._shards = [_opened(path) for path in sorted(self._folder.glob("*.safetensors"))]
         self._where = {
             key: shard
             for shard in self._shards
@@ -177,12 +183,20 @@ class FeatureStore:
         return self._where[medium]
 
 
+def _opened(shard: Path) -> Any:
+    try:
+        return safe_open(shard, framework="pt")
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{shard}: no readable shard ({error}); remove it and run the step again") from error
+
+
 def _parsed(line: str) -> dict[str, Any] | None:
     """A line of the journal; None for one that a kill cut."""
     try:
-        return json.loads(line) if line.endswith("\n") else None
-    except json.JSONDecodeError:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
         return None
+    return value if isinstance(value, dict) else None
 
 
 def _room(media: Iterable[str]) -> int:

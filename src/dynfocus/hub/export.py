@@ -8,7 +8,6 @@ README.md                           the model card: data, scores with their inte
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from dynfocus.config.extensions import in_file
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
+from dynfocus.files import read_json
 from dynfocus.hub.processor import DynFocusMediaProcessor
 from dynfocus.hub.video_processor import DynFocusVideoProcessor
 from dynfocus.network import DynFocusForConditionalGeneration, DynFocusProcessor, clip, load_vision_tower
@@ -63,7 +63,7 @@ def export_model(
                 f"an entry point in `dynfocus.{kind}` and train with its name"
             )
     tower = load_vision_tower(clip.load(clip_folder).visual, config.backbones.clip.layer)
-    shape = json.loads((clip_folder / clip.CONFIG_FILE).read_text(encoding="utf-8"))
+    shape = read_json(clip_folder / clip.CONFIG_FILE, dict, "run `dynfocus prepare-clip` again")
     model.vision_tower = tower
     model.config.vision_config = {
         "model": {key: shape[key] for key in ("embed_dim", "vision_cfg")},
@@ -80,7 +80,7 @@ def export_model(
     processor.auto_map = AUTO_PROCESSOR
     processor.save_pretrained(out)
     (out / CODE_FILE).write_text(CODE, encoding="utf-8")
-    records = [record for file in scores for record in json.loads(file.read_text(encoding="utf-8"))]
+    records = [record for file in scores for record in read_json(file, list, "score the run again")]
     (out / "README.md").write_text(model_card(config, run, records), encoding="utf-8")
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dynfocus.config.schema import Evaluation
 
 
+VERIFY_AGAIN = "delete it and run `dynfocus verify-data` again"
 MOST_FOLDERS = 8
 """Folders that a message names."""
 
@@ -156,7 +157,10 @@ def searched_text(folders: Sequence[str]) -> str:
 
 def require(file: Path, least: float) -> None:
     """Raise UserError where the report in `file` says that less than `least` of the media can be read."""
-    values = read_json(file, dict, "verify the data again")
+    values = read_json(file, dict, VERIFY_AGAIN)
+    counts = [values.get(name) for name in ("media", "readable_media")]
+    if not all(type(count) is int for count in counts) or not isinstance(values.get("failures"), dict):
+        raise UserError(f"{file}: no report on the media of a set; {VERIFY_AGAIN}")
     if values["media"] and values["readable_media"] / values["media"] < least:
         failures = ", ".join(f"{count} {kind}" for kind, count in values["failures"].items())
         raise UserError(

@@ -8,7 +8,6 @@ fetched before the parts that only a person can get are in place.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import sys
@@ -26,6 +25,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from dynfocus.datasets.media import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from dynfocus.errors import UserError
+from dynfocus.files import read_json
 from dynfocus.ledger import http, hub
 from dynfocus.ledger.archives import Choice, require_space, unpack
 from dynfocus.ledger.entries import Entry, HubSource, ManualSource, Part, Renaming, UrlSource
@@ -109,7 +109,7 @@ def rename(renaming: Renaming | None, out: Path) -> int:
     if renaming is None:
         return count
     for file in sorted(out.glob(renaming.files)):
-        fields = json.loads(file.read_text(encoding="utf-8"))
+        fields = read_json(file, dict, "download it again")
         media = [path for path in file.parent.glob(f"{file.stem}.*") if path.suffix.lower() in MEDIA_SUFFIXES]
         try:
             target = out / renaming.to.format(**fields)

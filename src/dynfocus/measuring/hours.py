@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
+from dynfocus.errors import UserError
+from dynfocus.files import read_csv
 from dynfocus.steps.jobs import Jobs
 
 COLUMNS = ("step", "loss", "seconds")
@@ -25,5 +26,11 @@ def measure(jobs: Jobs, item: str) -> dict[str, Any]:
 
 def read_log(folder: Path) -> list[dict[str, float]]:
     """Steps of a stage from `log.csv`, the columns that the table and its figure show; empty fields are left out."""
-    with (folder / "log.csv").open(encoding="utf-8", newline="") as file:
-        return [{key: float(row[key]) for key in COLUMNS if row.get(key)} for row in csv.DictReader(file)]
+    file = folder / "log.csv"
+    steps = []
+    for line, row in read_csv(file, ["step"], repair="train that stage again"):
+        try:
+            steps.append({key: float(row[key]) for key in COLUMNS if row.get(key)})
+        except ValueError as error:
+            raise UserError(f"{file}, line {line}: {error}; train that stage again") from None
+    return steps

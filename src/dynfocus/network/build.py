@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -20,6 +19,7 @@ from transformers import (
 
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
+from dynfocus.files import read_tensors
 from dynfocus.network.configuration import DynFocusConfig
 from dynfocus.network.encoders import TextGuidedEncoder
 from dynfocus.network.modeling import DynFocusForConditionalGeneration, align
@@ -108,7 +108,11 @@ def text_encoder_weights(folder: Path) -> dict[str, torch.Tensor]:
     file = folder / "model.safetensors"
     if not file.is_file():
         raise UserError(f"{file}: missing; make the text encoder first")
-    weights = {name: value for name, value in load_file(file).items() if name.startswith(TEXT_ENCODER_WEIGHTS)}
+    weights = {
+        name: value
+        for name, value in read_tensors(file, "make the text encoder again").items()
+        if name.startswith(TEXT_ENCODER_WEIGHTS)
+    }
     lacking = [name for name in ("query_tokens", "ln_vision.weight", "ln_vision.bias") if name not in weights]
     if lacking:
         raise UserError(f"{file}: {lacking[0]} is missing; make the text encoder again")

@@ -5,7 +5,6 @@ A folder with `bpe_merges.txt.gz` has a vocabulary of its own; without it texts 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,18 @@ import numpy as np
 import open_clip
 import torch
 from open_clip.model import CLIP, CustomTextCLIP
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from dynfocus.errors import UserError
-from dynfocus.files import write_json
+from dynfocus.files import read_json, read_tensors, write_json
 
 MEAN = torch.tensor(open_clip.OPENAI_DATASET_MEAN).view(3, 1, 1)
 STD = torch.tensor(open_clip.OPENAI_DATASET_STD).view(3, 1, 1)
 UNUSED_TEXT = {"context_length": 4, "vocab_size": 4, "width": 64, "heads": 1, "layers": 1}
 CONFIG_FILE, WEIGHTS_FILE = "open_clip_config.json", "open_clip_model.safetensors"
 MERGES_FILE = "bpe_merges.txt.gz"
+AGAIN = "run `dynfocus prepare-clip` again"
 
 
 def model_config(name: str) -> dict:
@@ -32,7 +32,7 @@ def model_config(name: str) -> dict:
         path = Path(name)
         if not path.is_file():
             raise UserError(f"backbones.clip.model: {path} does not exist; name a JSON file or an open_clip model")
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path, dict)
     try:
         found = open_clip.get_model_config(name)
     except (OSError, ValueError) as error:
@@ -68,8 +68,8 @@ def load(folder: Path) -> CLIP | CustomTextCLIP | VisualOnly:
     """The model that `prepare` left in a folder, in evaluation mode."""
     if not (folder / WEIGHTS_FILE).is_file():
         raise UserError(f"{folder / WEIGHTS_FILE}: missing; run `dynfocus prepare-clip` first")
-    settings = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    weights = load_file(folder / WEIGHTS_FILE)
+    settings = read_json(folder / CONFIG_FILE, dict, AGAIN)
+    weights = read_tensors(folder / WEIGHTS_FILE, AGAIN)
     if all(name.startswith("visual.") for name in weights):
         return with_pixels_of(visual_only(settings, weights), settings).eval()
     model = build(settings)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dynfocus.errors import UserError
+from dynfocus.files import read_csv
 from dynfocus.reporting.tables import Table, plain_table
+
+REPAIR = "delete it: the next run of that job writes it again"
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,11 @@ def read_costs(root: Path) -> list[JobCost]:
     costs = []
     for path in sorted(folder.rglob("*.tsv")):
         rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                costs.append(JobCost(rule, float(row["s"]), number(row.get("max_rss")), number(row.get("cpu_time"))))
+        for line, row in read_csv(path, ["s"], "\t", REPAIR):
+            seconds = number(row["s"])
+            if seconds is None:
+                raise UserError(f"{path}, line {line}: `{row['s']}` is no number of seconds; {REPAIR}")
+            costs.append(JobCost(rule, seconds, number(row.get("max_rss")), number(row.get("cpu_time"))))
     return costs
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dynfocus.files import read_json
 from dynfocus.steps.manifests import content_hash, manifest_path
 
 LARGEST_CHECKED = 1 << 24
@@ -86,7 +87,7 @@ def edited(manifest: dict | None, path: Path) -> str:
 def read(path: Path) -> dict | None:
     """The manifest of an artefact, None where it has none."""
     file = manifest_path(path)
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    return read_json(file, dict, "run its step again") if file.exists() else None
 
 
 def summary(manifest: dict | None) -> str:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from dynfocus import __version__
 from dynfocus.config.schema import Config
 from dynfocus.evaluation.evidence import STORED, Evidence
-from dynfocus.files import write_json, write_text
+from dynfocus.files import read_model, write_json, write_text
 from dynfocus.paper import lint
 from dynfocus.paper.register import OWN_CHECK, load_cells, load_deviations
 from dynfocus.reporting.claims import count_verdicts, evidence_of, judge_claims
@@ -165,7 +165,7 @@ def section(session: Session, name: str) -> Section:
     title = session.experiments.items[name].title
     if not path.exists():
         return Section(name, title, Markup())
-    item = SavedItem.model_validate_json(path.read_text(encoding="utf-8"))
+    item = read_model(SavedItem, path, "run its notebook again")
     notebook = session.layout.notebook(name, "ipynb")
     made = record_link(shown(notebook, session.root)) if notebook.exists() else ""
     parts = [item_table(table, made) for table in item.tables]

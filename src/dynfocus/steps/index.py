@@ -43,8 +43,12 @@ class Index:
 
     @classmethod
     def parse(cls, text: str) -> Index:
-        """The index of a file; KeyError, TypeError or ValueError where it is none."""
+        """The index of a file; AttributeError, KeyError, TypeError or ValueError where it is none."""
         content = json.loads(text)
+        if not all(type(size) is int and size >= 0 for size in content["stored"].values()):
+            raise ValueError("a size that is no number of bytes")
+        if not all(type(seconds) in (int, float) for seconds in content["seconds"].values()):
+            raise ValueError("a time that is no number")
 
         def long(manifest: Mapping[str, Any]) -> dict[str, Any]:
             return {**manifest, **{key: content["values"][manifest[key]] for key in REPEATED if key in manifest}}
@@ -74,7 +78,7 @@ def find_index(root: Path) -> Index | None:
         return _READ[file][1]
     except FileNotFoundError:
         return None
-    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (OSError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise UserError(f"{file}: cannot be read as an index of artefacts: {error!r}; restore it from git") from None
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
+from dynfocus.errors import UserError
+from dynfocus.files import read_csv
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.step import Step
 
@@ -19,6 +20,9 @@ def recorded_seconds(jobs: Jobs, step: Step) -> float | None:
     file = time_file(jobs, step)
     if not file.is_file():
         return None
-    with file.open(encoding="utf-8", newline="") as stream:
-        seconds = [float(row["s"]) for row in csv.DictReader(stream, delimiter="\t")]
-    return seconds[-1] if seconds else None
+    repair = "delete it: the next run of that job writes it again"
+    line, row = read_csv(file, ["s"], "\t", repair)[-1]
+    try:
+        return float(row["s"])
+    except ValueError:
+        raise UserError(f"{file}, line {line}: `{row['s']}` is no number of seconds; {repair}") from None

@@ -9,21 +9,22 @@ times for the paper's tables. Held is all else: the connector, and the LLM's tab
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from dynfocus.errors import UserError
+from dynfocus.files import read_json, read_tensors
 from dynfocus.steps.manifests import content_of
 from dynfocus.training.checkpoints import write_json
 
 TRAINED, BASE = "trained.safetensors", "base.json"
 LLM = "language_model."
+TRAIN_AGAIN = "train stage 1 again, or pull it"
 
 
 def save_without_llm(model: Any, llm: Path, folder: Path) -> None:
@@ -52,14 +53,16 @@ def weights(folder: Path, llm: Path, dtype: torch.dtype) -> dict[str, Tensor]:
         raise UserError(
             f"{folder}: goes on from the LLM of {llm}, which is not there; `dynfocus prepare-llm` fetches it"
         )
-    wanted, found = json.loads((folder / BASE).read_text(encoding="utf-8"))["llm"], content_of(llm)
+    wanted, found = read_json(folder / BASE, dict, TRAIN_AGAIN).get("llm"), content_of(llm)
+    if not isinstance(wanted, str):
+        raise UserError(f"{folder / BASE}: does not name its LLM; {TRAIN_AGAIN}")
     if wanted != found:
         raise UserError(
             f"{folder}: was trained on the LLM with content {wanted[:12]}, {llm} has content {found[:12]}; "
             "bring that LLM back, or train stage 1 again"
         )
     base = AutoModelForCausalLM.from_pretrained(llm, dtype=dtype).state_dict()
-    return {f"{LLM}{name}": value for name, value in base.items()} | load_file(folder / TRAINED)
+    return {f"{LLM}{name}": value for name, value in base.items()} | read_tensors(folder / TRAINED, TRAIN_AGAIN)
 
 
 def _shared(model: Any, llm: Path) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Protocol
 
 from dynfocus.errors import UserError
 from dynfocus.evaluation.questions import AnswerStatus, Question
+from dynfocus.files import read_json
 
 
 class VideoProblem(Exception):
@@ -66,4 +66,5 @@ def model_type(checkpoint: Path) -> str:
     file = checkpoint / "config.json"
     if not file.is_file():
         raise UserError(f"{checkpoint}: no config.json, so no model to evaluate; train the run or pull its checkpoint")
-    return json.loads(file.read_text(encoding="utf-8")).get("model_type", "")
+    kind = read_json(file, dict, "pull the checkpoint again").get("model_type", "")
+    return kind if isinstance(kind, str) else ""

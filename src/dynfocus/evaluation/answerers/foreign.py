@@ -12,13 +12,14 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from dynfocus.datasets.media import IMAGE_SUFFIXES
-from dynfocus.errors import UserError
+from dynfocus.errors import MediumError, UserError
 from dynfocus.evaluation.answerers.base import FORMS, Reply, Request, VideoProblem
 from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generate_replies, seed_sampling
 from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Question
 from dynfocus.features.decode import frame_count, read_frames
 from dynfocus.features.media import open_image
+from dynfocus.machine.faults import reason_of
 
 if TYPE_CHECKING:
     from dynfocus.config.schema import Config
@@ -33,7 +34,7 @@ def fetch(name: str, out: Path) -> None:
         model = AutoModelForImageTextToText.from_pretrained(name, dtype="auto")
         processor = AutoProcessor.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise UserError(f"{name}: cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{name}: cannot be loaded: {reason_of(error)}") from error
     model.save_pretrained(out)
     processor.save_pretrained(out)
 
@@ -63,7 +64,7 @@ class ForeignAnswerer:
             if path.suffix.lower() in IMAGE_SUFFIXES:
                 return np.stack([np.asarray(open_image(path))] * self._form.frames)
             return read_frames(path, spread(frame_count(path), self._form.frames))
-        except UserError as error:
+        except MediumError as error:
             raise VideoProblem("unreadable", str(error)) from error
 
     @torch.inference_mode()

@@ -15,6 +15,7 @@ from dynfocus.errors import UserError
 from dynfocus.evaluation.annotations import VideoFolder, first_file, stem_of
 from dynfocus.evaluation.benchmarks.base import Answers, Benchmark, Verdicts, answer_status, cluster_of
 from dynfocus.evaluation.questions import JudgeItem, Metric, Question, Sample, Verdict
+from dynfocus.files import read_text
 
 CRITERION = "qa"
 VIDEO = ("video_name", "video_id", "video")
@@ -171,7 +172,7 @@ class MsvdQa(ShortAnswer):
 
     def names_of(self, folder: Path) -> Callable[[str], Sequence[str]]:
         mapping = folder / "youtube_mapping.txt"
-        lines = mapping.read_text(encoding="utf-8-sig").split("\n") if mapping.is_file() else []
+        lines = read_text(mapping, "fetch it again").split("\n") if mapping.is_file() else []
         clips = {number: clip for clip, _, number in (line.strip().rpartition(" ") for line in lines) if number}
 
         def names(name: str) -> Sequence[str]:
