@@ -147,10 +147,6 @@ def read_manifest(artefact: Path) -> dict[str, Any]:
     lacking = faults(manifest)
     if lacking:
         raise UserError(f"{path}: a manifest without {', '.join(lacking)}; make the artefact again")
-    if manifest["artefact"] != artefact.name:
-        raise UserError(
-            f"{path}: the manifest of another artefact, {manifest['artefact']}; make or pull this one again"
-        )
     return manifest
 
 
