@@ -90,7 +90,7 @@ def accuracy_table(session: Session) -> Table:
     return plain_table("table_2_accuracy", "What the hours buy", ("Model",), ("MSVD-QA Acc",), rows)
 
 
-def smoothed(losses: Sequence[tuple[int, float]]) -> dict[int, tuple[float, float, float]]:
+def smoothed(losses: Sequence[tuple[float, float]]) -> dict[float, tuple[float, float, float]]:
     """Last step -> mean and quartiles of every `SMOOTHED` steps in a row."""
     parts = [losses[place : place + SMOOTHED] for place in range(0, len(losses), SMOOTHED)]
     found = {}
