@@ -131,7 +131,7 @@ def _is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _targets(node: ast.AST, packages: Collection[str]) -> Iterator[str]:
+def _targets(node: ast.AST, packages: Collection[str] = (PACKAGE,)) -> Iterator[str]:
     """The modules of some packages that an import statement names."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names if _is_below(alias.name, packages))
