@@ -309,7 +309,7 @@ def test_a_hostile_medium_ends_as_frames_or_as_one_fault(name, tmp_path):
 
 
 NAMES = [
-    "[red]a[/]",
+    "[red]a[b]",
     "-rf",
     "a\nb",
     "'\"`$(x)",
