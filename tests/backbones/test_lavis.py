@@ -229,7 +229,8 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "is not there"), (b"<html>", "is not a checkpoint|holds Python objects")]
+    ("content", "message"),
+    [(None, "is not there"), (b"<html>", "is not a checkpoint|holds Python objects|no readable safetensors file")],
 )
 def test_a_file_that_is_no_checkpoint_is_one_line(tmp_path, content, message):
     for suffix in (".pth", ".safetensors"):

@@ -98,7 +98,13 @@ CLIP = {"embed_dim": 8, "vision_cfg": {"image_size": 128, "patch_size": 16, "lay
 CLAIM = {"identity": "0" * 64, "layout": {"processes": 1, "zero_stage": 1}}
 LAYOUT = {"processes": 1, "zero_stage": 1}
 LLM = {"vocab_size": 600, "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 4, "num_attention_heads": 4}
-MANIFEST = {"content": "0" * 64, "settings": "abc", "code": "def", "seed": None, "bytes": 3}
+MANIFEST = {
+    **dict.fromkeys(("artefact", "settings_hash"), "a"),
+    **dict.fromkeys(("content", "sample"), "0" * 64),
+    "settings": "abc",
+    "code": "def",
+    **{"inputs": {}, "also": {}, "apart": [], "seed": None, "bytes": 3},
+}
 ARTEFACTS = {
     "manifests": {"backbones/clip": MANIFEST, "data/mlvu": MANIFEST},
     "values": {"abc": {"world": {"seed": 0}}, "def": {"dynfocus.files": "123"}},

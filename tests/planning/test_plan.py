@@ -60,7 +60,7 @@ def test_items_share_jobs_and_rules_do_not(plan):
 
 
 def test_table_2_hours_come_back_for_the_full_mixture(load):
-    jobs = load("paper")
+    jobs = load("paper", "on_the_fly=[]")  # the paper's hours are those of its trainings alone
     for stage, hours in PAPER_HOURS.items():
         key = jobs.alignment_key("dynfocus_full", 0)
         step = TrainInstruction("dynfocus_full", 0) if stage == "instruction" else TrainAlignment(key)
@@ -77,10 +77,11 @@ def test_twice_the_gpus_halve_the_time_but_not_the_work(load):
 
 
 def test_features_of_the_paper_take_terabytes_and_tokens_a_seventh(plan):
-    features = plan("paper").features
+    features = plan("paper", "on_the_fly=[]").features
     assert features.tokens_per_frame == 38
     assert features.patches > 5000
     assert features.tokens == pytest.approx(features.patches * 38 / 256)
+    assert plan("paper").features.patches < features.patches / 2, "what is read once is not stored"
 
 
 def test_finished_jobs_are_not_counted_as_left(load):

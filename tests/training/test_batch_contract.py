@@ -54,7 +54,7 @@ def test_too_little_data_is_refused():
         make_plan(stage(), 31, 8)
 
 
-@pytest.mark.parametrize("zero", [0, 1, 2])
+@pytest.mark.parametrize("zero", [1, 2])
 def test_deepspeed_is_told_the_same_numbers(zero):
     settings = stage(zero_stage=zero, precision="bf16")
     config = deepspeed_config(settings, make_plan(settings, 100, 2), "cuda")

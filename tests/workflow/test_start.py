@@ -18,7 +18,7 @@ def test_paper_profile_lists_every_run(project, repository):
     tuned = {re.sub(r".* of (\w+), seed.*", r"\1", job) for job in jobs if job.startswith("Stage 2")}
     assert {"dynfocus", "dynfocus_full", "llama_vid", "kmeans", "cross_attention", "blind"} <= tuned
     assert "dynfocus_full_rectified" not in tuned
-    assert "Extracting the features of webvid_cap, shard 15 of 16" in jobs
+    assert "Extracting the features of videochatgpt, shard 15 of 16" in jobs
 
 
 def test_configfile_replaces_the_default_profile_and_further_files_merge(project):

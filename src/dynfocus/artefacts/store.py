@@ -111,7 +111,9 @@ def tracked_bytes(file: Path) -> int:
 
 def outs_of(file: Path) -> list[dict[str, Any]]:
     """The outputs that a `.dvc` file names: their path, MD5 and size; none where there is no such file."""
-    return _checked(read_yaml(file, repair=RESTORE).get("outs", []), file, RESTORE) if file.is_file() else []
+    if not file.is_file():
+        return []
+    return _checked(read_yaml(file, repair=RESTORE).get("outs", []), "path", file, RESTORE)
 
 
 def objects_of(files: Iterable[Path], store: Path) -> Iterator[str]:
@@ -128,15 +130,17 @@ def files_of(out: Mapping[str, Any], store: Path) -> Iterator[tuple[str, Path]]:
     if not out["md5"].endswith(".dir"):
         yield out["path"], place
     elif place.is_file():
-        for entry in _checked(read_json(place, list, PULL_AGAIN), place, PULL_AGAIN):
+        for entry in _checked(read_json(place, list, PULL_AGAIN), "relpath", place, PULL_AGAIN):
             yield f"{out['path']}/{entry['relpath']}", store / _object(entry["md5"])
 
 
-def _checked(entries: Any, file: Path, repair: str) -> list[dict[str, Any]]:
+def _checked(entries: Any, name: str, file: Path, repair: str) -> list[dict[str, Any]]:
     for entry in entries if isinstance(entries, list) else [entries]:
         md5 = entry.get("md5") if isinstance(entry, dict) else None
         if not isinstance(md5, str) or not MD5.fullmatch(md5):
             raise UserError(f"{file}: an output without its md5; {repair}")
+        if not isinstance(entry.get(name), str):
+            raise UserError(f"{file}: an output without its {name}; {repair}")
         size = entry.get("size", 0)
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
             raise UserError(f"{file}: a `size` that is no number of bytes; {repair}")

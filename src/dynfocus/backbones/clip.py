@@ -28,14 +28,14 @@ from dynfocus.errors import UserError
 from dynfocus.machine.faults import reason_of
 from dynfocus.network.clip import MERGES_FILE, build, model_config, normalize, save, visual_only
 from dynfocus.network.vision import load_vision_tower
-from dynfocus.world.films import BOARD
+from dynfocus.world.films import BOARD, make_film
+from dynfocus.world.questions import every_question
 from dynfocus.world.stills import Still, still
-from dynfocus.world.text import reading_lesson
 
 STILLS = 3000
 """Different stills that training draws its batches from."""
-LESSONS = 400
-"""Lessons of the mini LLM whose words stay in the vocabulary."""
+FILMS = 400
+"""Films about which the words of all questions stay in the vocabulary."""
 FEATURE_STD = 0.75
 """Standard deviation of a trained encoder's features."""
 
@@ -112,8 +112,9 @@ def train(settings: ClipBackbone, image_size: int, out: Path, seed: int) -> None
     optimize(model, losses(), settings.steps, settings.learning_rate, "contrastive training of CLIP")
     rng = random.Random(seed)
     rescale_stream(model, settings.layer, normalize(np.stack([still(rng, image_size).image for _ in range(64)])))
-    for number in range(LESSONS):  # questions are embedded too (redundancy), though nothing is trained on them
-        tokenizer.encode(reading_lesson(number).rendered.text)
+    for number in range(FILMS):  # questions are embedded too (redundancy), though nothing is trained on them
+        for asked in every_question(make_film(number)):
+            tokenizer.encode(f"{asked.text} {asked.answer}")
     merges = keep_met_words(model, tokenizer)
     save(model, shape | {"text_cfg": shape["text_cfg"] | {"vocab_size": model.vocab_size}}, out)
     (out / MERGES_FILE).write_bytes(merges)

@@ -76,7 +76,7 @@ def find_index(root: Path) -> Index | None:
         if file not in _READ or _READ[file][0] != changed:
             _READ[file] = (changed, Index.parse(read_text(file)))
         return _READ[file][1]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise UserError(f"{file}: cannot be read as an index of artefacts: {error!r}; restore it from git") from None
