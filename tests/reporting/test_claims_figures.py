@@ -18,8 +18,8 @@ CLAIMS = [claim for claim in load_claims() if claim.kind == "pair" and claim.ben
 def test_the_forest_draws_every_tested_claim_in_its_own_look(tmp_path):
     outcomes = [
         Outcome(
-            id=str(number), statement=f"claim {number} " + "long " * 20, source="x", metric="msvd_qa accuracy", margin=3.0,
-                verdict=verdict.value,
+            id=str(number), statement=f"claim {number} " + "long " * 20, source="x", margin=3.0,
+            metric="msvd_qa accuracy", verdict=verdict.value,
             difference=difference, low=difference - 4, high=difference + 4, narrow_low=difference - 3,
             narrow_high=difference + 3,
         )

@@ -158,14 +158,16 @@ def searched_text(folders: Sequence[str]) -> str:
 def require(file: Path, least: float) -> None:
     """Raise UserError where the report in `file` says that less than `least` of the media can be read."""
     values = read_json(file, dict, VERIFY_AGAIN)
-    counts = [values.get(name) for name in ("media", "readable_media")]
-    if not all(type(count) is int for count in counts) or not isinstance(values.get("failures"), dict):
+    counts, searched = [values.get(name) for name in ("media", "readable_media")], values.get("searched", [])
+    told = isinstance(values.get("set"), str) and isinstance(values.get("failures"), dict)
+    listed = isinstance(searched, list) and all(isinstance(folder, str) for folder in searched)
+    if not told or not listed or not all(type(count) is int for count in counts):
         raise UserError(f"{file}: no report on the media of a set; {VERIFY_AGAIN}")
     if values["media"] and values["readable_media"] / values["media"] < least:
         failures = ", ".join(f"{count} {kind}" for kind, count in values["failures"].items())
         raise UserError(
             f"{values['set']}: {values['readable_media']} of {values['media']} media are readable "
-            f"({failures}{searched_text(values.get('searched', []))}), below "
+            f"({failures}{searched_text(searched)}), below "
             f"video.min_readable {least}; {file} names them: complete data/{values['set']}, or lower the limit"
         )
 
