@@ -50,12 +50,12 @@ def test_root_with_a_blank_and_an_umlaut(project):
     assert project.planned(*options) == []
 
 
-def test_root_that_cannot_be_written_is_one_line(project):
+def test_root_that_is_a_file_is_one_line(project):
     (project.folder / "taken").write_text("a file")
     done = project.snakemake("--config", "root=taken")
     assert done.returncode != 0 and "Traceback" not in done.stderr and "UserError" not in done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("dynfocus:")]
-    assert "taken/work/experiments.yaml: cannot be written (not a directory)" in line
+    assert "root: taken is a file; name a folder" in line
 
 
 def test_gpu_profile_without_a_gpu_stops_before_the_first_job(project):

@@ -28,7 +28,10 @@ class Jobs:
 
     @classmethod
     def load(cls, config: Config) -> Jobs:
-        """The jobs of `config` with the experiments file that it names."""
+        """The jobs of `config` with the experiments file that it names. Raises UserError where `root` is no folder."""
+        root = Path(config.root)
+        if root.exists() and not root.is_dir():
+            raise UserError(f"root: {root} is a file; name a folder, or move it away")
         return cls(config, load_experiments(Path(config.experiments), config))
 
     @property
