@@ -3,11 +3,11 @@
     dynfocus why --published
 
 Settings, seeds and files of the repository must be those of the checkout, for every step. So must the code of every
-step that is done again in each run: coverage, verdicts, scores, notebooks, report, and the templates that they fill.
-Doing them again is a matter of minutes, and what comes out equal is published under the code that made it last.
+step that is done again at no cost to finished work: verdicts, scores, notebooks, report, and the templates that they
+fill. Doing them again is a matter of minutes, and what comes out equal is published under the code that made it last.
 
-What keeps finished work is another matter: films, features, weights, answers and measurements stay as they were made,
-since no edit of code starts a training. An edit there may leave the result as it is or not, which nobody knows without
+What keeps finished work is another matter: films and their coverage, features, weights, answers and measurements stay as
+they were made, since no edit of code starts a training. An edit there may leave the result as it is or not, which nobody knows without
 making it again; the edited modules and the results behind them are named and counted, not refused.
 
 Where the store lies in the repository, every published file is also compared with the index.
@@ -76,12 +76,14 @@ def freshness(jobs: Jobs) -> Freshness:
     }
     kept: dict[str, tuple[str, ...]] = {}
     forced: dict[str, None] = {}
+    keeping = [step for step in steps.values() if step.keeps]
+    kept_work = {*keeping, *(before for step in keeping for before in step.inputs(jobs))}
     for name, step in steps.items():
         reason = difference(jobs, index, step) or _other_file(jobs, index, step)
         edited = _edited(jobs, step, index.manifests[name]) if name in index.manifests else ()
         if reason is not None:
             stale[name] = reason
-        elif edited and step.keeps:
+        elif edited and step in kept_work:
             kept[name] = edited
         elif edited:
             stale[name] = f"published by other code: {_first(edited)}"
@@ -102,7 +104,7 @@ def _other_file(jobs: Jobs, index: Index, step: Step) -> str | None:
 
 
 def _edited(jobs: Jobs, step: Step, manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    """The modules and files whose content is another one now; those that are new count where all is done again."""
+    """The modules and files whose content is another one now; those that are new count where the step is done again."""
     code = manifest["code"]
     edited = {name for name, made in code.items() if current_hash(name) != made}
     added = set() if step.keeps else set(code_of(step.modules(jobs))) - set(code)
