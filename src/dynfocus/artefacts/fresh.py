@@ -6,9 +6,9 @@ Settings, seeds and files of the repository must be those of the checkout, for e
 step that is done again at no cost to finished work: verdicts, scores, notebooks, report, and the templates that they
 fill. Doing them again is a matter of minutes, and what comes out equal is published under the code that made it last.
 
-What keeps finished work is another matter: films and their coverage, features, weights, answers and measurements stay as
-they were made, since no edit of code starts a training. An edit there may leave the result as it is or not, which nobody knows without
-making it again; the edited modules and the results behind them are named and counted, not refused.
+What keeps finished work is another matter: films and their coverage, features, weights, answers and measurements stay
+as they were made, since no edit of code starts a training. An edit there may leave the result as it is or not, which
+nobody knows without making it again; the edited modules and the results behind them are named and counted, not refused.
 
 Where the store lies in the repository, every published file is also compared with the index.
 """
@@ -104,7 +104,7 @@ def _other_file(jobs: Jobs, index: Index, step: Step) -> str | None:
 
 
 def _edited(jobs: Jobs, step: Step, manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    """The modules and files whose content is another one now; those that are new count where the step is done again."""
+    """The modules and files whose content is another one now; new ones count where a step is done again."""
     code = manifest["code"]
     edited = {name for name, made in code.items() if current_hash(name) != made}
     added = set() if step.keeps else set(code_of(step.modules(jobs))) - set(code)
