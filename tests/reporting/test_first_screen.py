@@ -43,7 +43,7 @@ def test_the_verdict_counts_what_was_decided():
 
 @pytest.mark.parametrize(
     ("difference", "low", "high", "middle", "beyond"),
-    [(3.0, 0.0, 6.0, 1.0, ()), (30.0, None, None, WIDEST, ("right",)), (-12.0, -21.0, -3.0, -4.0, ("left",))],
+    [(3.0, 0.0, 6.0, 1.0, ()), (30.0, None, None, WIDEST, ("right",)), (-12.0, -27.0, -3.0, -4.0, ("left",))],
 )
 def test_a_claim_is_drawn_in_margins_and_never_out_of_the_axis(difference, low, high, middle, beyond):
     line = line_of(outcome(Verdict.UNDECIDED, difference, low=low, high=high), TITLES)
