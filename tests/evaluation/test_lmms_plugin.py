@@ -24,7 +24,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PROFILE = {
     "video": {"fps": 2.0, "image_size": 16},
     "feature_precision": "fp32",
-    "backbones": {"clip": {"layer": -1}},
     "network": toy_models.NETWORK,
     "evaluation": {"max_new_tokens": 1, "batch_size": 4},
     "hardware": {"device": "cpu", "threads": 1},
@@ -100,7 +99,9 @@ def test_lmms_eval_gives_our_replies_and_our_accuracy(tmp_path, repository, sour
     rows = official_files.video_mme(tmp_path / "data/video_mme", videos=4)
     toy_models.own_model(tmp_path / "model", says="ABCD")
     toy_models.clip(tmp_path / "clip")
-    profile = {"extends": str(repository / "config/mini.yaml"), **PROFILE}
+    shape = tmp_path / "clip/open_clip_config.json"
+    backbones = {"clip": {"model": str(shape), "layer": -1}}
+    profile = {"extends": str(repository / "config/mini.yaml"), **PROFILE, "backbones": backbones}
     (tmp_path / "profile.yaml").write_text(yaml.safe_dump(profile))
     config = load_config([tmp_path / "profile.yaml"], [])
     videos = [f"data/video00000{number}.mp4" for number in range(4)]
