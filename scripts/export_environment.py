@@ -107,8 +107,13 @@ def lock_text(header: str, versions: Mapping[str, str]) -> str:
 
 
 def needed_versions(pyproject: str) -> dict[str, str]:
-    """Canonical name -> installed version of everything that pyproject.toml needs."""
-    return {name: distribution(name).version for name in closure(direct_requirements(pyproject))}
+    """Canonical name -> installed version of everything that pyproject.toml needs.
+
+    One lock serves every Python, so the needs are those of the oldest, whichever runs here: it has most.
+    """
+    oldest = python_version(pyproject)
+    markers = {"python_version": oldest, "python_full_version": f"{oldest}.0"}
+    return {name: distribution(name).version for name in closure(direct_requirements(pyproject), markers)}
 
 
 def cpu_versions(lock: str) -> dict[str, str]:
