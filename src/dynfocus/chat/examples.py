@@ -40,7 +40,7 @@ def examples(layout: Layout, benchmarks: Iterable[str] = BENCHMARKS) -> list[Exa
 
 def about(config: Config) -> str:
     """What a visitor must know before asking."""
-    shown = "Orange frames are cones (many tokens), blue ones rods (few): the question decides which."
+    shown = "Orange frames are cones (many tokens), blue ones rods (few). The film decides which, not the question."
     if config.source != "world":
         return f"Ask about a film. {shown}"
     return (
