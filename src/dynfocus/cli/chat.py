@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynfocus.cli.options import DEFAULT_CONFIG, NO_OVERRIDES, ConfigFiles, Overrides, RunName, Seed, load_jobs
+from dynfocus.errors import UserError
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.perform import check
 from dynfocus.steps.table import PrepareClip, ScoreAnswers, model_of
@@ -64,8 +65,13 @@ def serve_chat(
     Example: dynfocus serve-chat --run dynfocus --beside flash_vstream
     """
     jobs = load_jobs(config, overrides)
+    try:
+        from dynfocus.chat.page import Chat, serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("dynfocus"):
+            raise
+        raise UserError(f"the page needs {error.name}; install it: pip install 'dynfocus[chat]'") from error
     from dynfocus.chat.examples import about, examples
-    from dynfocus.chat.page import Chat, serve
 
     models = {jobs.experiments.runs[run].title: _chat_model(jobs, run, seed, checkpoint, clip)}
     if beside:
