@@ -38,6 +38,10 @@ FILMS = 400
 """Films about which the words of all questions stay in the vocabulary."""
 FEATURE_STD = 0.75
 """Standard deviation of a trained encoder's features."""
+DECORRELATION = 6.0
+"""Weight of `decorrelation` in the loss."""
+JITTER = 1e-4
+"""Share of the mean variance that is added to every direction's: no covariance is then singular."""
 
 
 def prepare(config: Config, out: Path) -> None:
@@ -160,20 +164,36 @@ def block_outputs(block: Any) -> tuple[torch.nn.Module, torch.nn.Module]:
 def caption_and_region_loss(model: CLIP, tokenizer: open_clip.SimpleTokenizer, stills: list[Still]) -> torch.Tensor:
     """CLIP's loss on images and captions plus the same loss on patches and the phrases for what they show.
 
-    The second term makes the patch tokens local: with captions alone a small model stops at what
-    tells whole pictures apart.
+    The second term makes the patch tokens local: with captions alone a small model stops at what tells whole pictures
+    apart. Decoys among its phrases make it tell where things stand; by chance hardly two phrases differ in that alone.
+    The third term keeps the features of all patches decorrelated (`decorrelation`).
     """
     images = normalize(np.stack([item.image for item in stills]))
-    tokens = model.visual.forward_intermediates(images, indices=1, normalize_intermediates=True, output_fmt="NLC")
-    patches = tokens["image_intermediates"][0] @ model.visual.proj
+    seen = model.visual.forward_intermediates(images, indices=1, normalize_intermediates=False, output_fmt="NLC")
+    stream = seen["image_intermediates"][0]
+    patches = model.visual.ln_post(stream) @ model.visual.proj
     rows = [number for number, item in enumerate(stills) for _ in item.regions]
     cells = [cell for item in stills for cell, _ in item.regions]
-    phrases = sorted({phrase for item in stills for _, phrase in item.regions})
-    targets = torch.tensor([phrases.index(phrase) for item in stills for _, phrase in item.regions])
+    true = [phrase for item in stills for _, phrase in item.regions]
+    phrases = sorted({*true, *(decoy for item in stills for decoy in item.decoys)})
+    targets = torch.tensor([phrases.index(phrase) for phrase in true])
     words = functional.normalize(model.encode_text(tokenizer(phrases)), dim=-1)
     captions = functional.normalize(model.encode_text(tokenizer([item.caption for item in stills])), dim=-1)
     scale = model.logit_scale.exp().clamp(max=100)
     local = functional.cross_entropy(scale * functional.normalize(patches[rows, cells], dim=-1) @ words.T, targets)
     logits = scale * functional.normalize(patches.mean(1), dim=-1) @ captions.T
     pairs = torch.arange(len(stills))
-    return local + (functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs)) / 2
+    whole = (functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs)) / 2
+    return local + whole + DECORRELATION * decorrelation(stream.flatten(0, 1))
+
+
+def decorrelation(features: torch.Tensor) -> torch.Tensor:
+    """How far features (n, d) are from white, whatever their scale: zero where all d directions vary alike.
+
+    The Kullback-Leibler divergence, per dimension, of a normal distribution with their covariance from one with a
+    multiple of the identity. Contrast alone leaves what tells a place or a shape in directions of a thousandth of the
+    variance, where a projector trained by gradient steps finds it last.
+    """
+    centred = features - features.mean(0)
+    covariance = centred.T @ centred / centred.square().sum() * features.shape[1]  # of trace d
+    return -torch.logdet(covariance + JITTER * torch.eye(features.shape[1])) / (2 * features.shape[1])

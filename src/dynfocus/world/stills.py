@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dynfocus.world.films import ACTIONS, BOARD, CARD, COLORS, PLACES, SHAPES
+from dynfocus.world.films import ACTIONS, BOARD, CARD, COLORS, PLACES, SHAPES, SIDES
 from dynfocus.world.render import SMALL, background, card, draw, draw_actor, jitter
 
 MAX_THINGS = 12
@@ -27,11 +27,15 @@ TENTHS_BIG, TENTHS_ACTING, TWENTIETHS_CARD = 7, 6, 1
 
 @dataclass(frozen=True)
 class Still:
-    """An image (H, W, 3) uint8, its caption, and (cell, phrase) of some of its cells, counted row by row."""
+    """An image (H, W, 3) uint8, its caption, and (cell, phrase) of some of its cells, counted row by row.
+
+    `decoys` are phrases that put its small things on the sides where they are not.
+    """
 
     image: np.ndarray
     caption: str
     regions: list[tuple[int, str]]
+    decoys: tuple[str, ...] = ()
 
 
 def still(rng: random.Random, size: int) -> Still:
@@ -41,7 +45,7 @@ def still(rng: random.Random, size: int) -> Still:
     place = rng.choice(PLACES)
     canvas = background(place, size, rng)
     shown: dict[int, str] = {}
-    names = []
+    names, decoys = [], []
     if rng.randrange(10) < TENTHS_BIG:
         color, shape = rng.choice(COLORS), rng.choice(SHAPES)
         action = rng.choice(ACTIONS) if rng.randrange(10) < TENTHS_ACTING else None
@@ -57,11 +61,13 @@ def still(rng: random.Random, size: int) -> Still:
         color, shape = rng.choice(COLORS), rng.choice(SHAPES)
         center = tuple((2 * axis + 1) * size // (2 * BOARD) + jitter(rng, size) for axis in divmod(number, BOARD))
         draw(canvas, shape, color, center, size // SMALL)
-        names.append(f"a small {color} {shape}{standing(number)}")
+        side = standing(number)
+        names.append(f"a small {color} {shape}{side}")
+        decoys += [f"a small {color} {shape} {other}" for other in SIDES if side and other not in side]
         shown[number] = names[-1]
     empty = [number for number in range(BOARD**2) if number not in shown]
     shown.update(dict.fromkeys(rng.choices(empty, k=EMPTY_CELLS), f"the {place}"))
-    return Still(canvas.astype(np.uint8), f"{', '.join(names)} in the {place}", list(shown.items()))
+    return Still(canvas.astype(np.uint8), f"{', '.join(names)} in the {place}", list(shown.items()), tuple(decoys))
 
 
 def standing(number: int) -> str:
