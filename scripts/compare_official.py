@@ -78,9 +78,11 @@ def main() -> None:
         if COMPARED_BY.get(name) in files:
             adapter = benchmark(name)
             choices = [question for question in questions if question.options is not None or name == "videohallucer"]
-            numbers = COMPARISONS[name](
-                choices, made_up(choices), files[COMPARED_BY[name]], options.data / adapter.data_set
-            )
+            script = files[COMPARED_BY[name]]
+            try:
+                numbers = COMPARISONS[name](choices, made_up(choices), script, options.data / adapter.data_set)
+            except KeyError as error:
+                sys.exit(f"{name}: {script} knows no label {error} of these annotations; take both of one revision")
             different |= not report(numbers)
     sys.exit(int(different))
 

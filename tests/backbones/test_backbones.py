@@ -151,6 +151,19 @@ def test_clip_loads_here_and_in_open_clip(backbones, tmp_path):
     assert torch.equal(theirs.encode_image(pixels), model.encode_image(pixels))
 
 
+def test_decorrelation_is_zero_for_white_features_of_any_scale_and_grows_with_the_condition():
+    torch.manual_seed(0)
+    drawn = torch.randn(400, 8)
+    white, _ = torch.linalg.qr(drawn - drawn.mean(0))
+    spread = torch.tensor([1.0, 1, 1, 1, 1, 1, 1, 0.1])
+    for scale, shift in ((1.0, 0.0), (30.0, 5.0)):
+        assert clip.decorrelation(scale * white + shift).item() == pytest.approx(0, abs=2e-3)
+        variances = spread.square() / spread.square().mean()
+        expected = -variances.log().mean().item() / 2  # of independent normals
+        assert clip.decorrelation(scale * white * spread + shift).item() == pytest.approx(expected, abs=5e-3)
+    assert torch.isfinite(clip.decorrelation(torch.randn(4, 8))), "fewer features than directions"
+
+
 def test_the_vocabulary_of_clip_is_what_it_met_and_texts_keep_their_embeddings():
     torch.manual_seed(0)
     model = clip_folder.build(CLIP).eval()

@@ -97,6 +97,8 @@ SETTINGS = [
     ("evaluation: {judge: {base_url: localhost}}", "evaluation.judge.base_url", "https?://"),
     # Names that a shell, a terminal or a path reads otherwise
     ("root: -rf", "root", "not begin with -"),
+    ("root: /", "root", "root of the file system"),
+    ("root: //..", "root", "root of the file system"),
     ("profile: 'a b'", "profile", "letters, digits"),
     ("root: 'a  b'", "root", "single blanks"),
     ("root: ' a'", "root", "single blanks"),

@@ -118,7 +118,7 @@ FILM_READERS = {
     "read_frames": (lambda folder: decode.read_frames(folder / "film.mp4", [0, 5]), ()),
     "check_video": (lambda folder: decode.check_video(folder / "film.mp4"), ()),
     "frame_count": (lambda folder: decode.frame_count(folder / "film.mp4"), NOT_WALKING),
-    "frame_rate": (lambda folder: decode.frame_rate(folder / "film.mp4"), NOT_WALKING),
+    "sampled_seconds": (lambda folder: decode.sampled_seconds(folder / "film.mp4", VIDEO), NOT_WALKING),
     "extraction": (lambda folder: extract.read_medium(folder, "film.mp4", VIDEO), ()),
     "processor": (lambda folder: frames_of(folder / "film.mp4", VIDEO, (0, 0, 0)), ()),
 }

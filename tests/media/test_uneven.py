@@ -8,7 +8,7 @@ import pytest
 from codings import Coding, write
 
 from dynfocus.config.schema import Video
-from dynfocus.features.decode import sample
+from dynfocus.features.decode import sample, sampled_seconds
 from dynfocus.features.timeline import sample_times, timeline
 
 BITS, SIDE = 15, 16
@@ -56,6 +56,7 @@ def test_each_second_shows_the_frame_that_was_on_the_screen(suffix, kind, tmp_pa
     times = np.round(KINDS[kind], 3)
     path = write(tmp_path / f"film.{suffix}", CODINGS[suffix], clocks(times), times)
     sampled = sample(path, Video(fps=1.0), clock)
+    np.testing.assert_array_equal(sampled_seconds(path, Video(fps=1.0)), sampled.seconds)
     own = times - times[0]
     shown = np.array(sampled.frames) - times[0]
     np.testing.assert_allclose(shown, sampled.seconds, atol=0.0021)

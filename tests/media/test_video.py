@@ -13,7 +13,8 @@ from films import decode_all, pictures, write_film
 
 from dynfocus.config.schema import Video
 from dynfocus.errors import UserError
-from dynfocus.features.decode import frame_count, frame_rate, read_frames, sample_frames
+from dynfocus.features.decode import frame_count, read_frames, sample_frames
+from dynfocus.features.packets import survey
 from dynfocus.features.timeline import sample_indices
 
 FRAMES = 50
@@ -90,7 +91,7 @@ def test_sampled_frames_are_those_of_the_indices(film):
 
 
 def test_the_rate_is_that_of_the_file(tmp_path):
-    assert frame_rate(write_film(tmp_path / "film.mp4", pictures(6), rate=3)) == 3.0
+    assert survey(write_film(tmp_path / "film.mp4", pictures(6), rate=3)).rate == 3.0
 
 
 @pytest.mark.parametrize("index", [-1, 50, 1000])
@@ -170,7 +171,7 @@ def test_a_video_with_broken_frames_is_named(tmp_path):
 def test_a_text_file_with_the_name_of_a_video_is_named(tmp_path):
     path = tmp_path / "film.mp4"
     path.write_text("not a film\n" * 100)
-    for read in (frame_count, frame_rate, lambda file: read_frames(file, [0])):
+    for read in (frame_count, lambda file: read_frames(file, [0])):
         with pytest.raises(UserError, match=r"film\.mp4: not a readable video .*; replace the file") as error:
             read(path)
         assert str(path) in one_line(error)

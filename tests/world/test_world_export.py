@@ -20,7 +20,8 @@ from dynfocus.config.schema import DATASETS
 from dynfocus.datasets import load_records, locate, media_of, modality, rounds
 from dynfocus.errors import UserError
 from dynfocus.evaluation.benchmarks import benchmark, load_questions
-from dynfocus.features.decode import frame_count, frame_rate
+from dynfocus.features.decode import frame_count
+from dynfocus.features.packets import survey
 from dynfocus.world import export
 from dynfocus.world.films import make_film
 from dynfocus.world.render import film_frames, write_mp4
@@ -119,7 +120,7 @@ def test_rendered_media_have_the_frames_and_size_of_the_configuration(tiny_confi
     export.prepare(config, "llava_cc3m", tmp_path / "llava_cc3m")
     films = sorted((tmp_path / "msrvtt_qa" / "videos").glob("*.mp4"))
     assert [frame_count(path) for path in films] == [24 * 3, 2 * 24 * 3]
-    assert {frame_rate(path) for path in films} == {3.0}
+    assert {survey(path).rate for path in films} == {3.0}
     (still,) = (tmp_path / "llava_cc3m" / "images").iterdir()
     assert np.asarray(Image.open(still)).shape == (64, 64, 3)
 

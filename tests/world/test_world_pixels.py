@@ -18,6 +18,7 @@ from dynfocus.world.films import (
     CELLS,
     EVENT_BEATS,
     SCENE_BEATS,
+    SIDES,
     Scene,
     make_clip,
     make_film,
@@ -196,6 +197,15 @@ def test_answers_and_captions_say_what_the_film_holds():
                 "order": {scene.place},
             }
             assert {qa.answer} == truths[qa.kind], qa
+
+
+def test_decoys_of_a_still_put_its_things_on_the_other_sides():
+    rng = random.Random(0)
+    made = [still(rng, SIZE) for _ in range(20)]
+    for one in made:
+        said = [phrase.rpartition(" ") for _, phrase in one.regions if phrase.split()[-1] in SIDES]
+        assert set(one.decoys) == {f"{thing} {side}" for thing, _, own in said for side in SIDES if side != own}
+    assert sum(len(one.decoys) for one in made) > 20
 
 
 def test_regions_of_a_still_name_what_their_cell_shows():

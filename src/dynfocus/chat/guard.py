@@ -198,9 +198,9 @@ class Visit(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """Take a connection in, if there is a place."""
         if len(self.connections) >= MOST_CONNECTIONS:
-            awaited = [one for one in self.connections if isinstance(one, Visit) and one.awaited and one._limit]
-            victim = min(awaited, key=lambda one: one._limit.when(), default=None)
-            (victim.transport if victim else transport).abort()
+            visits = [one for one in self.connections if isinstance(one, Visit) and one.awaited]
+            awaited = {one._limit.when(): one.transport for one in visits if one._limit}
+            (awaited[min(awaited)] if awaited else transport).abort()
         super().connection_made(transport)
         self._restart()
 

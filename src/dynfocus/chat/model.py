@@ -73,7 +73,7 @@ class ChatModel:
             raise UserError(f"{checkpoint}: model type {kind}; the chat takes checkpoints of this project")
         torch.set_num_threads(config.hardware.threads)
         self._device = device_of(config)
-        model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=dtype_of(config))
+        model: Any = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=dtype_of(config))
         self._model = model.to(self._device).eval()
         self._processor = DynFocusProcessor.from_pretrained(checkpoint)
         self._processor.config = self._model.config

@@ -28,7 +28,7 @@ from dynfocus.chat import guard
 from dynfocus.chat.examples import Example
 from dynfocus.chat.film import Film
 from dynfocus.chat.model import ChatModel, Exchange, Turn
-from dynfocus.errors import UserError
+from dynfocus.errors import MachineError, UserError
 
 MOST_PAGES = 64
 MOST_WAITING = 8
@@ -76,7 +76,7 @@ class Answers:
     def __init__(self, title: str, model: ChatModel, seek: Any):
         self.title, self.model, self._seek = title, model, seek
         self.history: list[Exchange] = []
-        self.film: Film | None = None
+        self.film: Film  # of `show_film`, before any question
         with ui.card().classes("w-full min-w-0 gap-2") as self.card:
             ui.label(title).classes("text-base font-bold")
             self._talk = ui.column().classes("w-full gap-1")
@@ -93,12 +93,11 @@ class Answers:
 
     async def ask(self, chat: Chat, question: str, selection: tuple[int, float] | None, stop: Event) -> None:
         """Ask the model; the words come as they are made."""
-        loop, made = asyncio.get_running_loop(), []
+        loop = asyncio.get_running_loop()
         with self._talk, ui.column().classes("w-full gap-0 cursor-pointer") as block:
             ui.label(question).classes("text-sm opacity-70")
             reply = ui.label("…").classes("reply font-semibold")
             meta = ui.label().classes("meta text-xs opacity-70")
-            block.on("click", lambda: [self._draw(turn) for turn in made])
 
         def said(words: str) -> None:
             loop.call_soon_threadsafe(reply.set_text, words + " …")
@@ -110,7 +109,7 @@ class Answers:
             raise
         reply.set_text((turn.reply or "(no words)") + (" (stopped)" if stop.is_set() else ""))
         meta.set_text(costs(turn))
-        made.append(turn)
+        block.on("click", lambda: self._draw(turn))
         self.history.append((turn.question, turn.reply))
         self._draw(turn)
 
@@ -131,10 +130,11 @@ class Answers:
         with self._strip, ui.element("div").classes("strip w-full"):
             every = -(-len(self.film) // MOST_PICTURES)
             for number, (second, picture) in enumerate(zip(self.film.seconds, self.film.thumbnails, strict=True)):
-                if number % every and not (look and look.cones and look.cones[number]):
+                cone = look is not None and bool(look.cones) and look.cones[number]
+                if number % every and not cone:
                     continue
-                kind = ("cone" if look.cones[number] else "rod") if look and look.cones else ""
-                tokens = f", {look.tokens_per_frame[number]} tok" if kind else ""
+                kind = "" if look is None or not look.cones else "cone" if cone else "rod"
+                tokens = f", {look.tokens_per_frame[number]} tok" if look and kind else ""
                 source = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
                 label = f"{second:.0f} s{tokens}"
                 with ui.element("figure").classes(f"frame {kind}") as frame:
@@ -147,9 +147,10 @@ class Page:
     """What one browser sees."""
 
     def __init__(self, chat: Chat):
-        self._chat, self._film, self._stop, self._answering = chat, None, Event(), False
+        self._chat, self._stop, self._answering, self._left = chat, Event(), False, False
+        self._film: Film | None = None
         self._uploaded: Path | None = None
-        self._left, self._truths = False, {}
+        self._truths: Mapping[str, str] = {}
         ui.add_css(STYLE)
         with ui.column().classes("w-full max-w-6xl mx-auto gap-3"):
             ui.label("DynFocus").classes("text-2xl font-bold")
@@ -232,7 +233,7 @@ class Page:
         self._answering = True
         try:
             film = await self._chat.work(self._columns[0].model.open, path, name)
-        except UserError as error:
+        except (UserError, MachineError) as error:
             return self._say(str(error).replace(str(path), name), failed=True)
         finally:
             self._answering = False
@@ -264,7 +265,7 @@ class Page:
             self._question.set_value("")
             truth = self._truths.get(question)
             self._say(f"The annotated answer is: {truth}" if truth else "")
-        except UserError as error:
+        except (UserError, MachineError) as error:
             self._say(str(error), failed=True)
         except Exception:
             log.exception("a question failed")

@@ -68,13 +68,15 @@ def plain(text: str) -> str:
 
 
 def folder(text: str) -> str:
-    """The text. Raises ValueError where it is no path that Snakemake can take; blanks between its words are fine."""
+    """The text. Raises ValueError where it is no path of a folder that Snakemake can take; single blanks are fine."""
     words = line(text).split(" ")
     if not all(PLAIN.fullmatch(word) for word in words) or text.startswith("-"):
         raise ValueError(
             f"must be made of letters, digits, single blanks and . _ / + @ = , - and not begin with -, got '{text}'; "
             "paths and commands hold it"
         )
+    if text.startswith("/") and not text.strip("/."):
+        raise ValueError(f"{text} is the root of the file system; name a folder in it")
     return text
 
 

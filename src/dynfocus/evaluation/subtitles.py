@@ -55,12 +55,10 @@ def _with_own(question: Question, folder: Path, video: Video, shown: dict[str, s
 
 def frame_times(path: Path, video: Video) -> list[float]:
     """Seconds of the frames that the configuration samples; none of a video that is missing or unreadable."""
-    from dynfocus.features.decode import frame_count, frame_rate
-    from dynfocus.features.timeline import sample_indices
+    from dynfocus.features.decode import sampled_seconds
 
     try:
-        rate = frame_rate(path)
-        return (sample_indices(frame_count(path), rate, video) / rate).tolist()
+        return sampled_seconds(path, video).tolist()
     except MediumError:
         return []
 

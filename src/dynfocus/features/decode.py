@@ -100,10 +100,17 @@ def read_frames(path: Path, indices: Sequence[int] | NDArray[np.integer]) -> Pic
 @ruled
 def sampled_count(path: Path, video: Video) -> int:
     """Frames that `sample` gives of a video: counted by its packets where they tell, else decoded."""
+    return len(sampled_seconds(path, video))
+
+
+@ruled
+def sampled_seconds(path: Path, video: Video) -> NDArray[np.float64]:
+    """When the frames appear that `sample` gives of a video (T,), from its packets where they tell, else decoded."""
     film = survey(path)
     if film.shown is not None and (video.sampling == "time" or film.rate):
-        return len(film.timeline().sample(video))
-    return len(sample(path, video, lambda _: None).indices)
+        line = film.timeline()
+        return line.seconds[line.sample(video)]
+    return sample(path, video, lambda _: None).seconds
 
 
 @ruled
@@ -111,15 +118,6 @@ def frame_count(path: Path) -> int:
     """Frames of a video: counted by its packets where they tell, else decoded."""
     film = survey(path)
     return len(film.shown) if film.shown is not None else sum(1 for _ in _all_frames(film))
-
-
-@ruled
-def frame_rate(path: Path) -> float:
-    """Average frames a second, by the container's word."""
-    rate = survey(path).rate
-    if not rate:
-        raise MediumError("no frame rate", f"{path}: no frame rate; convert the file to mp4")
-    return rate
 
 
 @ruled

@@ -8,7 +8,7 @@ import numpy as np
 
 from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.records import read_answers
-from dynfocus.features.decode import frame_rate, sample_frames
+from dynfocus.features.decode import sample
 from dynfocus.measuring.models import questions_by_video
 from dynfocus.measuring.pictures import to_text
 from dynfocus.steps.jobs import Jobs
@@ -25,8 +25,8 @@ def measure(jobs: Jobs, item: str) -> dict[str, Any]:
     answers = read_answers([shard.path(jobs) for shard in shards])[name]
     folder, cases = jobs.layout.data / benchmark(name).data_set, []
     for video, questions in list(questions_by_video(jobs, name).items())[:VIDEOS]:
-        sampled, indices = sample_frames(folder / video, jobs.config.video)
-        shown = np.linspace(0, len(sampled) - 1, min(STRIP, len(sampled))).astype(int)
+        film = sample(folder / video, jobs.config.video, np.asarray)
+        shown = np.linspace(0, len(film.frames) - 1, min(STRIP, len(film.frames))).astype(int)
         turns = [
             {
                 "question": question.encoder_prompt,
@@ -35,12 +35,11 @@ def measure(jobs: Jobs, item: str) -> dict[str, Any]:
             }
             for question in questions[:TURNS]
         ]
-        rate = frame_rate(folder / video)
         frames = [
             {
-                "number": int(indices[place]),
-                "seconds": float(indices[place] / rate),
-                "picture": to_text(sampled[place]),
+                "number": int(film.indices[place]),
+                "seconds": float(film.seconds[place]),
+                "picture": to_text(film.frames[place]),
             }
             for place in shown
         ]

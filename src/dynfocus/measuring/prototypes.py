@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Question
-from dynfocus.features.decode import frame_rate, read_frames
+from dynfocus.features.decode import sample
 from dynfocus.features.store import FeatureStore
 from dynfocus.measuring.models import load_model, questions_by_video
 from dynfocus.measuring.pictures import to_text
@@ -26,7 +28,7 @@ def measure(jobs: Jobs, item: str) -> dict[str, Any]:
     prompt = {key: value.to(device) for key, value in loaded.processor.encode_prompts([question]).items()}
     features = store.get(video).to(device, loaded.model.dtype)
     made = loaded.model.explain(features, prompt["prompt_input_ids"], prompt["prompt_attention_mask"])
-    film, numbers = jobs.layout.data / benchmark(name).data_set / video, store.frames(video).tolist()
+    film = sample(jobs.layout.data / benchmark(name).data_set / video, jobs.config.video, np.asarray)
     return {
         "run": run,
         "benchmark": name,
@@ -35,8 +37,8 @@ def measure(jobs: Jobs, item: str) -> dict[str, Any]:
         "timeline": {field: getattr(made, field).tolist() for field in TIMELINE},
         "fine": made.fine_map.tolist(),
         "coarse": None if made.coarse_map is None else made.coarse_map.tolist(),
-        "frames": [to_text(picture) for picture in read_frames(film, numbers)],
-        "seconds": [number / frame_rate(film) for number in numbers],
+        "frames": [to_text(picture) for picture in film.frames],
+        "seconds": film.seconds.tolist(),
         "questions": [
             {"id": one.question_id, "question": one.encoder_prompt, "truth": truth_of(one)} for one in questions
         ],
