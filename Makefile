@@ -15,7 +15,7 @@ STAMP := $(VENV)/.installed
 CONFIG ?= config/mini.yaml
 FROM ?= scratch
 LOCK ?= requirements.lock
-SOURCES := src tests scripts
+SOURCES := src tests scripts speed
 
 export DS_BUILD_OPS := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

@@ -15,7 +15,6 @@ multiple of ‖truth‖². Both are means over draws and medians over films. `--
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from dynfocus.config import load_config
 from dynfocus.config.experiments import load_experiments, run_config
 from dynfocus.errors import UserError
 from dynfocus.features.store import FeatureStore
+from dynfocus.files import write_result
 from dynfocus.machine.startup import prepare_process
 from dynfocus.network import DynFocusForConditionalGeneration, DynFocusProcessor
 from dynfocus.network.tokens import selected_events
@@ -190,8 +190,7 @@ def main() -> None:
         rows.append({"checkpoint": f"{name}, {folder.name}", **row})
         print(markdown(rows[-1:]).splitlines()[-1], flush=True)
     if options.out is not None:
-        options.out.with_suffix(".json").write_text(json.dumps(rows, indent=2) + "\n")
-        options.out.with_suffix(".md").write_text(markdown(rows))
+        write_result(options.out, rows, markdown(rows))
 
 
 if __name__ == "__main__":

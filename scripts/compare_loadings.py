@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.metadata
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -25,8 +23,10 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndByte
 
 import dynfocus.hub  # noqa: F401
 from dynfocus.errors import UserError
+from dynfocus.files import write_result
 from dynfocus.machine.startup import prepare_process
 from dynfocus.network.loading import UNQUANTISED
+from dynfocus.steps.manifests import versions
 
 QUESTION = "What moves?"
 NEW_TOKENS = 8
@@ -59,12 +59,12 @@ def quantised(load: Callable[..., nn.Module], plain: nn.Module) -> Iterator[tupl
         return lambda: (load(quantization_config=BitsAndBytesConfig(**settings)), plain)
 
     four = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
-    if "bitsandbytes" in versions():
+    if "bitsandbytes" in versions(LIBRARIES):
         yield "bitsandbytes, 8 bits", bits(load_in_8bit=True)
         yield "bitsandbytes, 8 bits, the whole model", bits(load_in_8bit=True, llm_int8_skip_modules=["lm_head"])
         yield "bitsandbytes, 4 bits", bits(**four)
         yield "bitsandbytes, 4 bits, without down_proj", bits(**four, llm_int8_skip_modules=[*UNQUANTISED, "down_proj"])
-    if "torchao" in versions():
+    if "torchao" in versions(LIBRARIES):
         from transformers import TorchAoConfig
 
         eight = importlib.import_module("torchao.quantization").Int8WeightOnlyConfig()
@@ -93,17 +93,6 @@ def placed(load: Callable[..., nn.Module], plain: nn.Module, folder: str) -> Ite
 def bytes_of(module: nn.Module) -> int:
     """Bytes of the weights in memory; shared ones count once."""
     return sum(weight.nbytes for weight in module.parameters() if not weight.is_meta)
-
-
-def versions() -> dict[str, str]:
-    """Version of every library that is installed."""
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def difference(pair: Pair, batch: Mapping[str, Tensor], processor: Any) -> dict[str, Any]:
@@ -177,7 +166,7 @@ def main() -> None:
                 ways[name] = {"refused": str(error)}
             print(name, ways[name], flush=True)
     result = {
-        "versions": versions(),
+        "versions": versions(LIBRARIES),
         "positions": logits.shape[1],
         "lowest": float(logits.min()),
         "highest": float(logits.max()),
@@ -185,8 +174,7 @@ def main() -> None:
     }
     print(markdown(result))
     if options.out is not None:
-        options.out.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
-        options.out.with_suffix(".md").write_text(markdown(result))
+        write_result(options.out, result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ Breaks are those of torch.compile on a small connector with values.
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import InstructBlipQFormerConfig, LlamaConfig
 
 from dynfocus.config.schema import Network
+from dynfocus.files import write_result
 from dynfocus.machine.startup import prepare_process
 from dynfocus.network import DynFocusConfig
 from dynfocus.network.batch import Prompts, Videos
@@ -156,8 +156,7 @@ def main() -> None:
     result = {"frames": options.frames, "torch": torch.__version__, "rows": rows}
     print(markdown(result))
     if options.out is not None:
-        options.out.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
-        options.out.with_suffix(".md").write_text(markdown(result))
+        write_result(options.out, result, markdown(result))
 
 
 if __name__ == "__main__":

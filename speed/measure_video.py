@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
-import json
 import os
 import platform
 import tempfile
@@ -28,6 +27,7 @@ import numpy as np
 
 from dynfocus.config.schema import Video
 from dynfocus.features.decode import sample
+from dynfocus.files import write_result
 from dynfocus.steps.manifests import git_commit
 
 GROUPS = (250, 30)
@@ -162,9 +162,7 @@ def main() -> None:
     text = table(rows, options.seconds, options.repeats)
     print(text, end="")
     if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "video.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-        (options.out / "video.md").write_text(text, encoding="utf-8")
+        write_result(options.out / "video", [asdict(row) for row in rows], text)
 
 
 if __name__ == "__main__":

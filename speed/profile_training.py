@@ -15,7 +15,6 @@ The last lines compare each run with the last one named: is its step slower by m
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections import defaultdict
@@ -32,6 +31,7 @@ from dynfocus.config import load_config
 from dynfocus.config.experiments import load_experiments, run_config
 from dynfocus.config.schema import Config
 from dynfocus.features.store import FeatureStore
+from dynfocus.files import write_result
 from dynfocus.machine.startup import prepare_process
 from dynfocus.network import encoders
 from dynfocus.network.build import build_model
@@ -295,10 +295,8 @@ def main() -> None:
     }
     print(markdown(result))
     if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
         stem = options.out / f"training-step-{config.profile}-{options.stage}"
-        stem.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
-        stem.with_suffix(".md").write_text(markdown(result))
+        write_result(stem, result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -195,17 +195,17 @@ def read_csv(
     return rows
 
 
-def read_tensors(file: Path, repair: str = REPAIR) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, by name.
+def read_tensors(file: Path, repair: str = REPAIR, wanted: Callable[[str], bool] = lambda _: True) -> dict[str, Tensor]:
+    """The tensors of a safetensors file whose names are wanted, by name.
 
     Raises:
         UserError: no such file, or one that is broken.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError, safe_open
 
     try:
-        return load_file(file)
+        with safe_open(file, framework="pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys() if wanted(name)}  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"{file}: no such file; {repair}") from None
     except (OSError, SafetensorError) as error:
@@ -247,6 +247,12 @@ def write_json(file: Path, value: Any, indent: int | None = 1, sort_keys: bool =
     """Write a value as JSON, as `write_text` does; a number that is not finite is an error, as no reader takes it."""
     text = json.dumps(value, indent=indent, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False)
     write_text(file, text + "\n")
+
+
+def write_result(stem: Path, result: Any, page: str) -> None:
+    """Write what a script measured for programs, `{stem}.json`, and for people, `{stem}.md`; folders are made."""
+    write_json(stem.with_name(f"{stem.name}.json"), result, indent=2)
+    write_text(stem.with_name(f"{stem.name}.md"), page)
 
 
 def flush(folder: Path) -> None:

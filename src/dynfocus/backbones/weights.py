@@ -13,11 +13,11 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from dynfocus.errors import UserError
-from dynfocus.files import read_json
+from dynfocus.files import read_json, read_tensors
 from dynfocus.machine.faults import reason_of
 
 PICKLED = (".pth", ".pt", ".bin")
@@ -26,6 +26,8 @@ PICKLE = b"\x80"
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 WRAPPERS = ("model", "state_dict", "module")
 """Keys under which training scripts put the state dict."""
+
+AGAIN = "download it again"
 
 Wanted = Callable[[str], bool]
 
@@ -40,7 +42,7 @@ def read_checkpoint(file: Path, where: str) -> dict[str, Tensor]:
         raise UserError(f"{where}: {file} is not there; give the path of the downloaded checkpoint")
     try:
         if file.suffix not in PICKLED:
-            return read_safetensors(file, lambda _: True)
+            return read_tensors(file, AGAIN)
         if not (zipped := zipfile.is_zipfile(file)) and _first_byte(file) != PICKLE:
             raise UserError(f"{where}: {file} is not a checkpoint; download it again")
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
@@ -80,15 +82,6 @@ def first_fault(error: RuntimeError) -> str:
     return text if len(text) <= 160 else f"{text[:159]}…"
 
 
-def read_safetensors(file: Path, wanted: Wanted) -> dict[str, Tensor]:
-    """The tensors of a safetensors file whose names are wanted."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys() if wanted(name)}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{file}: no readable safetensors file ({error}); download it again") from error
-
-
 def _weight_map(index: Path) -> dict[str, str]:
     """Tensor -> the shard that holds it, of the index of a Hugging Face model."""
     found = read_json(index, dict, "download the model again").get("weight_map")
@@ -105,14 +98,14 @@ def read_parts(locate: Callable[[str], Path | None], wanted: Wanted) -> dict[str
     index = locate(INDEX)
     if index is None:
         single = locate(SINGLE)
-        return {} if single is None else read_safetensors(single, wanted)
+        return {} if single is None else read_tensors(single, AGAIN, wanted)
     shards: Iterable[str] = dict.fromkeys(shard for name, shard in _weight_map(index).items() if wanted(name))
     found: dict[str, Tensor] = {}
     for shard in shards:
         path = locate(shard)
         if path is None:
             raise UserError(f"{index}: names {shard}, which is not there; download the model again")
-        found |= read_safetensors(path, wanted)
+        found |= read_tensors(path, AGAIN, wanted)
     return found
 
 

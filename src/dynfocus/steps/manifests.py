@@ -300,10 +300,10 @@ def _file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def versions() -> dict[str, str]:
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     """Versions of this package, Python and the libraries that can change a result, as far as installed."""
     found = {"dynfocus": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
+    for package in packages:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
