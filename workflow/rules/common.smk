@@ -21,6 +21,8 @@ def stop(error):
 
 
 try:
+    if not os.access(Path.cwd(), os.W_OK):
+        raise UserError(f"{Path.cwd()}: cannot be written, and Snakemake keeps its notes there; work in a copy of it")
     JOBS = Jobs.load(load_config(workflow.configfiles, list(overrides_of(workflow.config_settings.config))))
     DECISION = decide_all(JOBS)
     require_no_training(JOBS, DECISION)
