@@ -17,6 +17,8 @@ import sys
 PYPROJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "pyproject.toml")
 DISK_GIGABYTES = 9
 MEMORY_GIGABYTES = 4
+WITHOUT_WHEEL = (3, 14)
+"""For this Python a package of the lock (immutables, of Snakemake) has no wheel: scripts/check_wheels.py."""
 
 
 def allowed_versions(pyproject):
@@ -38,9 +40,20 @@ def missing(version, pyproject, folder):
     free = shutil.disk_usage(folder).free / 1e9
     if free < DISK_GIGABYTES:
         yield "%.1f GB of disk are free, %d are needed: free some, or use the CPU lock" % (free, DISK_GIGABYTES)
-    for lack in (lacking_memory(), lacking_instructions()):
+    for lack in (lacking_memory(), lacking_instructions(), lacking_compiler(tuple(version))):
         if lack:
             yield lack
+
+
+def lacking_compiler(version):
+    """A phrase where a package must be built from its source, and nothing here can."""
+    lacks = version == WITHOUT_WHEEL and not (shutil.which("cc") or shutil.which("gcc"))
+    remedy = "apt install gcc python3-dev, or take an older Python"
+    return (
+        "Python %d.%d builds a package from source, and no C compiler is here: %s" % (version + (remedy,))
+        if lacks
+        else ""
+    )
 
 
 def lacking_memory():

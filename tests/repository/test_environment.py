@@ -103,6 +103,13 @@ def test_a_python_that_cannot_serve_is_told_in_one_line(check_machine, pyproject
     assert line.startswith(f"Python {version[0]}.{version[1]} is here, 3.11 to 3.14") and "\n" not in line
 
 
+def test_a_python_that_needs_a_compiler_asks_for_one(check_machine, pyproject, tmp_path, monkeypatch):
+    monkeypatch.setattr(check_machine.shutil, "which", lambda _: None)
+    (line,) = check_machine.missing((3, 14), pyproject, tmp_path)
+    assert "no C compiler is here: apt install gcc" in line
+    assert not list(check_machine.missing((3, 13), pyproject, tmp_path))
+
+
 def test_a_full_disk_is_told_before_anything_is_downloaded(check_machine, pyproject, tmp_path, monkeypatch):
     monkeypatch.setattr(check_machine, "DISK_GIGABYTES", 1e9)
     assert ["GB of disk are free" in line for line in check_machine.missing((3, 11), pyproject, tmp_path)] == [True]
