@@ -47,13 +47,10 @@ def missing(version, pyproject, folder):
 
 def lacking_compiler(version):
     """A phrase where a package must be built from its source, and nothing here can."""
-    lacks = version == WITHOUT_WHEEL and not (shutil.which("cc") or shutil.which("gcc"))
+    if version != WITHOUT_WHEEL or shutil.which("cc") or shutil.which("gcc"):
+        return ""
     remedy = "apt install gcc python3-dev, or take an older Python"
-    return (
-        "Python %d.%d builds a package from source, and no C compiler is here: %s" % (version + (remedy,))
-        if lacks
-        else ""
-    )
+    return "Python %d.%d builds a package from source, and no C compiler is here: %s" % (version + (remedy,))
 
 
 def lacking_memory():
