@@ -49,8 +49,8 @@ def lacking_compiler(version):
     """A phrase where a package must be built from its source, and nothing here can."""
     if version != WITHOUT_WHEEL or shutil.which("cc") or shutil.which("gcc"):
         return ""
-    remedy = "apt install gcc python3-dev, or take an older Python"
-    return "Python %d.%d builds a package from source, and no C compiler is here: %s" % (version + (remedy,))
+    needs = "Python %d.%d builds a package from source, and no C compiler is here: " % version
+    return needs + "apt install gcc python3-dev, or take an older Python"
 
 
 def lacking_memory():
