@@ -27,7 +27,7 @@ LOOKS: dict[str, tuple[str, str, Literal["full", "none"]]] = {
     Verdict.UNDECIDED.value: (GREY, "o", "none"),
 }
 """Verdict -> colour, marker and fill: four states that can be told apart without colour."""
-WIDEST = 8.0
+WIDEST = 16.0
 """Margins to either side that the axis shows; an interval that goes on ends in an arrow."""
 FAMILIES = {
     "structure": "Against other structures",
