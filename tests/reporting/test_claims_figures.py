@@ -24,7 +24,7 @@ def test_the_forest_draws_every_tested_claim_in_its_own_look(tmp_path):
             narrow_high=difference + 3,
         )
         for number, (verdict, difference) in enumerate(
-            9 * [(Verdict.REPLICATES, 40.0), (Verdict.CONTRADICTED, -7.0), (Verdict.EQUIVALENT, 0.2),
+            9 * [(Verdict.REPLICATES, 60.0), (Verdict.CONTRADICTED, -7.0), (Verdict.EQUIVALENT, 0.2),
                  (Verdict.UNDECIDED, -1.0)]
         )
     ]  # fmt: skip
@@ -35,7 +35,7 @@ def test_the_forest_draws_every_tested_claim_in_its_own_look(tmp_path):
         "replicates", "contradicted", "equivalent", "undecided",
     ]  # fmt: skip
     assert max(max(np.abs(line.get_xdata())) for line in axes.lines) <= WIDEST
-    assert "+40.0" in {text.get_text() for text in axes.texts}
+    assert "+60.0" in {text.get_text() for text in axes.texts}
     assert len(write_figure(figure, tmp_path, "forest")) == 3
 
 

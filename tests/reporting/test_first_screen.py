@@ -43,12 +43,17 @@ def test_the_verdict_counts_what_was_decided():
 
 @pytest.mark.parametrize(
     ("difference", "low", "high", "middle", "beyond"),
-    [(3.0, 0.0, 6.0, 1.0, ()), (30.0, None, None, WIDEST, ("right",)), (-12.0, -27.0, -3.0, -4.0, ("left",))],
+    [
+        (3.0, 0.0, 6.0, 1.0, ()),
+        (3.0 * WIDEST + 1, None, None, WIDEST, ("right",)),
+        (-12.0, -3.0 * WIDEST - 1, -3.0, -4.0, ("left",)),
+    ],
 )
 def test_a_claim_is_drawn_in_margins_and_never_out_of_the_axis(difference, low, high, middle, beyond):
     line = line_of(outcome(Verdict.UNDECIDED, difference, low=low, high=high), TITLES)
     assert (line.middle, line.beyond) == (middle, beyond)
     assert line.sides == "MSVD-QA accuracy: DynFocus against w/o DPE+CCE"
+    assert line.marked == (abs(difference) < 3.0 * WIDEST) and (line.at(-WIDEST), line.at(WIDEST)) == (10, 210)
 
 
 def test_names_stand_for_identifiers_and_paths_are_left_alone():

@@ -60,6 +60,16 @@ class Line:
     sides: str
     reason: str
 
+    @property
+    def marked(self) -> bool:
+        """Whether the difference is on the axis, where a marker can stand for it."""
+        return self.middle is not None and abs(self.middle) < WIDEST
+
+    @staticmethod
+    def at(place: float) -> float:
+        """A place on the axis in the page's drawing, which is 220 wide with the axis in its middle 200."""
+        return round(110 + 100 * place / WIDEST, 1)
+
 
 def line_of(outcome: Outcome, titles: Mapping[str, str]) -> Line:
     """Where a claim is drawn; `titles` names its runs."""
@@ -144,6 +154,6 @@ def draw(axes: pyplot.Axes, place: int, line: Line) -> None:
     for side in line.beyond:
         end, arrow = (WIDEST, ">") if side == "right" else (-WIDEST, "<")
         axes.plot(end, place, arrow, color=colour, markersize=3, clip_on=False)
-    if line.middle is not None and abs(line.middle) < WIDEST:
+    if line.marked:
         axes.plot(line.middle, place, marker, color=colour, fillstyle=fill, markersize=4.5, zorder=3)
     axes.text(1.01, place, line.value, transform=axes.get_yaxis_transform(), va="center", fontsize=6.5, color=colour)
