@@ -53,7 +53,7 @@ def test_a_claim_is_drawn_in_margins_and_never_out_of_the_axis(difference, low, 
     line = line_of(outcome(Verdict.UNDECIDED, difference, low=low, high=high), TITLES)
     assert (line.middle, line.beyond) == (middle, beyond)
     assert line.sides == "MSVD-QA accuracy: DynFocus against w/o DPE+CCE"
-    assert line.marked == (abs(difference) < 3.0 * WIDEST) and (line.at(-WIDEST), line.at(WIDEST)) == (10, 210)
+    assert line.mark == (middle if abs(middle) < WIDEST else None) and (line.at(-WIDEST), line.at(WIDEST)) == (10, 210)
 
 
 def test_names_stand_for_identifiers_and_paths_are_left_alone():

@@ -61,9 +61,9 @@ class Line:
     reason: str
 
     @property
-    def marked(self) -> bool:
-        """Whether the difference is on the axis, where a marker can stand for it."""
-        return self.middle is not None and abs(self.middle) < WIDEST
+    def mark(self) -> float | None:
+        """Where a marker stands for the difference; None where it is not on the axis."""
+        return self.middle if self.middle is not None and abs(self.middle) < WIDEST else None
 
     @staticmethod
     def at(place: float) -> float:
@@ -154,6 +154,6 @@ def draw(axes: pyplot.Axes, place: int, line: Line) -> None:
     for side in line.beyond:
         end, arrow = (WIDEST, ">") if side == "right" else (-WIDEST, "<")
         axes.plot(end, place, arrow, color=colour, markersize=3, clip_on=False)
-    if line.marked:
-        axes.plot(line.middle, place, marker, color=colour, fillstyle=fill, markersize=4.5, zorder=3)
+    if line.mark is not None:
+        axes.plot(line.mark, place, marker, color=colour, fillstyle=fill, markersize=4.5, zorder=3)
     axes.text(1.01, place, line.value, transform=axes.get_yaxis_transform(), va="center", fontsize=6.5, color=colour)
