@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import mmap
+import re
 import threading
 from concurrent.futures import BrokenExecutor
 
@@ -46,16 +47,21 @@ SAYINGS = {
     "can't start new thread": LESS_AT_ONCE,
     "can't allocate memory": LESS_AT_ONCE,
     "CUDA out of memory": "lower micro_batch, or end what else uses the GPU, and start again: finished work is kept",
+    "inline_container.cc": MAKE_ROOM,
+    "iostream error": MAKE_ROOM,
     "DataLoader worker": "a worker was killed, mostly for want of memory: " + LESS_AT_ONCE,
 }
 """The same for faults that torch and Python tell in words alone."""
+OS_ERROR = re.compile(r"\(os error (\d+)\)")
 PROBE_BYTES = 1 << 30
 """More memory than reading any real film or picture asks for at once."""
 
 
 def number_of(error: BaseException) -> int | None:
-    """The number of a system error; a MemoryError has that of the system."""
+    """The number of a system error; a MemoryError has that of the system, and libraries in Rust tell it in words."""
     number = getattr(error, "errno", None)
+    if number is None and (told := OS_ERROR.search(str(error))):
+        return int(told[1])
     return errno.ENOMEM if number is None and isinstance(error, MemoryError) else number
 
 
