@@ -2,7 +2,7 @@
 
     python speed/measure_video.py
     python speed/measure_video.py --seconds 60 --repeats 1
-    python speed/measure_video.py --films /tmp/films --out speed/results
+    python speed/measure_video.py --films films --out speed/results
 
 The films are made first: 640 x 360 at 30 frames a second, H.264, key frames every 250 and every 30 frames. The readers
 take the same frames in turn, each into arrays of RGB, in one process, with as many threads as they choose. Times are

@@ -26,7 +26,6 @@ PICKLE = b"\x80"
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 WRAPPERS = ("model", "state_dict", "module")
 """Keys under which training scripts put the state dict."""
-
 AGAIN = "download it again"
 
 Wanted = Callable[[str], bool]
@@ -44,7 +43,7 @@ def read_checkpoint(file: Path, where: str) -> dict[str, Tensor]:
         if file.suffix not in PICKLED:
             return read_tensors(file, AGAIN)
         if not (zipped := zipfile.is_zipfile(file)) and _first_byte(file) != PICKLE:
-            raise UserError(f"{where}: {file} is not a checkpoint; download it again")
+            raise UserError(f"{where}: {file} is not a checkpoint; {AGAIN}")
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
     except UnpicklingError as error:
         raise UserError(
@@ -52,7 +51,7 @@ def read_checkpoint(file: Path, where: str) -> dict[str, Tensor]:
             "take the published file, or a safetensors copy"
         ) from error
     except (RuntimeError, SafetensorError, EOFError, ValueError) as error:
-        raise UserError(f"{where}: {file} is not a checkpoint ({reason_of(error)}); download it again") from error
+        raise UserError(f"{where}: {file} is not a checkpoint ({reason_of(error)}); {AGAIN}") from error
     return state_dict_of(content, file, where)
 
 

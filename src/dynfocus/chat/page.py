@@ -125,18 +125,17 @@ class Answers:
             self._seek(float(self.film.seconds[event.data_index]))
 
     def _draw_strip(self, turn: Turn | None) -> None:
-        look = turn.look if turn else None
+        cones, tokens = (turn.look.cones, turn.look.tokens_per_frame) if turn else ([], [])
         self._strip.clear()
         with self._strip, ui.element("div").classes("strip w-full"):
             every = -(-len(self.film) // MOST_PICTURES)
             for number, (second, picture) in enumerate(zip(self.film.seconds, self.film.thumbnails, strict=True)):
-                cone = look is not None and bool(look.cones) and look.cones[number]
-                if number % every and not cone:
+                if number % every and not (cones and cones[number]):
                     continue
-                kind = "" if look is None or not look.cones else "cone" if cone else "rod"
-                tokens = f", {look.tokens_per_frame[number]} tok" if look and kind else ""
+                kind = ("cone" if cones[number] else "rod") if cones else ""
+                spent = f", {tokens[number]} tok" if cones else ""
                 source = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
-                label = f"{second:.0f} s{tokens}"
+                label = f"{second:.0f} s{spent}"
                 with ui.element("figure").classes(f"frame {kind}") as frame:
                     ui.element("img").props(f'src="{source}" alt="frame at {label} {kind}"')
                     ui.label(label)

@@ -47,7 +47,7 @@ SAYINGS = {
     "can't start new thread": LESS_AT_ONCE,
     "can't allocate memory": LESS_AT_ONCE,
     "CUDA out of memory": "lower micro_batch, or end what else uses the GPU, and start again: finished work is kept",
-    "inline_container.cc": MAKE_ROOM,
+    "unexpected pos": MAKE_ROOM,
     "iostream error": MAKE_ROOM,
     "DataLoader worker": "a worker was killed, mostly for want of memory: " + LESS_AT_ONCE,
 }
