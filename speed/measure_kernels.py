@@ -3,14 +3,14 @@
     python speed/measure_kernels.py                                   # 2 threads, T = 25, 100, 1000
     python speed/measure_kernels.py --frames 25 --repeats 3
     python speed/measure_kernels.py --frames 1000 --only T-DPC K-means
-    python speed/measure_kernels.py --device cuda --out speed/results
+    python speed/measure_kernels.py --device cuda --precision bf16
     python speed/measure_kernels.py --frames 100 1000 --dynfocus DIR --chat-univi DIR --flash-vstream DIR
 
 A kernel, its reference and, from checkouts that are named, the public code run in turn; times are medians. Shares are
-of what this machine reaches in a large fp32 matmul (never TF32) and in a large copy, measured in the same run. Peak
-memory is what a call allocates at most beyond its inputs, by torch's own count. The result is written as JSON and
-Markdown, named after the device; with `--only` it is printed alone, and with checkouts only what they have is measured,
-to a file of its own. All sides allocate in huge pages (THP_MEM_ALLOC_ENABLE=1, unless set otherwise).
+of what this machine reaches in a large matmul of the same precision (never TF32) and in a large copy, measured in the
+same run. Peak memory is what a call allocates at most beyond its inputs, by torch's own count. The result is written
+as JSON and Markdown, named after the device; with `--only` it is printed alone, and with checkouts only what they have
+is measured, to a file of its own. All sides allocate in huge pages (THP_MEM_ALLOC_ENABLE=1, unless set otherwise).
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ HEADINGS = {
     "public_mib": "public, MiB",
 }
 """Field of a `Row` -> its heading; the last three only where public code was run."""
-WARM_UPS = {"cpu": 0, "cuda": 3}
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+WARM_UPS = {"cpu": 0, "cuda": 2}
 """Calls before the timed ones, beyond the one that measures memory."""
 
 
@@ -139,10 +140,10 @@ def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
     return max(accumulate(changes, initial=0))
 
 
-def ceilings(device: torch.device, repeats: int, clock: Clock) -> tuple[float, float]:
-    """fp32 matmul rate in FLOP/s and copy rate in bytes/s (read + write) of the device."""
+def ceilings(device: torch.device, dtype: torch.dtype, repeats: int, clock: Clock) -> tuple[float, float]:
+    """Matmul rate of a type in FLOP/s and copy rate in bytes/s (read + write) of the device."""
     size = 8192 if device.type == "cuda" else 2048
-    a, b = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     source = torch.randn(1 << (28 if device.type == "cuda" else 25), device=device)
     target = torch.empty_like(source)
     matmul = min(seconds(lambda: a @ b, device, clock) for _ in range(repeats + 2))
@@ -150,7 +151,7 @@ def ceilings(device: torch.device, repeats: int, clock: Clock) -> tuple[float, f
     return 2 * size**3 / matmul, 2 * source.nbytes / copy
 
 
-def video(frames: int, device: torch.device) -> Tensor:
+def video(frames: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Features (T, N, d) of a film of scenes: a few scenes of a few objects each, with noise."""
     generator = torch.Generator().manual_seed(0)
     scenes = torch.randn(12, 20, WIDTH, generator=generator)
@@ -159,7 +160,7 @@ def video(frames: int, device: torch.device) -> Tensor:
     for t in range(frames):
         scene = (12 * t) // frames
         features[t] = scenes[scene, objects[scene]] + 0.7 * torch.randn(PATCHES, WIDTH, generator=generator)
-    return features.to(device)
+    return features.to(device, dtype)
 
 
 def clustering_cases(features: Tensor, network: Network, public: PublicCode) -> list[Case]:
@@ -240,14 +241,14 @@ def selection_cases(device: torch.device, network: Network, public: PublicCode) 
 
 def encoding_cases(features: Tensor, network: Network, public: PublicCode) -> list[Case]:
     """Dynamic selection's scores and the rods: context attention and content tokens over all frames."""
-    frames, device = features.shape[0], features.device
+    frames, like = features.shape[0], {"device": features.device, "dtype": features.dtype}
     tokens = object_prototypes_of(features[:1], network).tokens.repeat(frames, 1, 1)
-    attention = ContextAttention(TEXT_WIDTH, WIDTH).to(device)
-    queries = torch.randn(frames, QUERIES, TEXT_WIDTH, device=device)
-    rows = Rows.of((frames,), (0,), device)
-    score = ScoreNetwork(WIDTH).to(device)
-    prototypes = torch.randn(1, network.event_prototypes, network.pooled_grid**2, WIDTH, device=device)
-    exists = torch.ones(prototypes.shape[:2], dtype=torch.bool, device=device)
+    attention = ContextAttention(TEXT_WIDTH, WIDTH).to(**like)
+    queries = torch.randn(frames, QUERIES, TEXT_WIDTH, **like)
+    rows = Rows.of((frames,), (0,), features.device)
+    score = ScoreNetwork(WIDTH).to(**like)
+    prototypes = torch.randn(1, network.event_prototypes, network.pooled_grid**2, WIDTH, **like)
+    exists = torch.ones(prototypes.shape[:2], dtype=torch.bool, device=features.device)
 
     def ours() -> Tensor:
         read = attention(queries, tokens, None, rows)
@@ -279,26 +280,27 @@ def encoding_cases(features: Tensor, network: Network, public: PublicCode) -> li
 
 
 class Given(nn.Module):
-    """In place of the text encoder: queries (R, n, h) made before."""
+    """In place of the text encoder: queries (R, n, h) made before; the norm tells the connector's type."""
 
-    def __init__(self, queries: Tensor):
+    def __init__(self, queries: Tensor, norm: nn.Module):
         super().__init__()
         self.queries = queries
+        self.ln_vision = norm
 
     def forward(self, frames: Tensor, prompts: Prompts, rows: Rows) -> Tensor:
         """The queries, whatever is asked."""
         return self.queries
 
 
-def random_weights(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module on a device, with small random weights."""
-    module.to_empty(device=device)
+def random_weights(module: nn.Module, features: Tensor) -> nn.Module:
+    """The module with small random weights, on the device and in the type of the features."""
+    module.to_empty(device=features.device).to(features.dtype)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.normal_(0.0, 0.02)
         for name, buffer in module.named_buffers():
             if name.endswith("position_ids"):
-                buffer.copy_(torch.arange(buffer.numel(), device=device).view_as(buffer))
+                buffer.copy_(torch.arange(buffer.numel(), device=buffer.device).view_as(buffer))
     return module.eval()
 
 
@@ -308,10 +310,10 @@ def whole_cases(features: Tensor, matmul: float) -> list[Case]:
     work = {name: 2e9 * gmacs for name, gmacs in module_work(paper_config(), frames).items()}
     reading = work.pop("text_encoder")
     encoder = meta_encoder(paper_config())
-    text_encoder, encoder.text_encoder = encoder.text_encoder, Given(torch.empty(0))
-    random_weights(encoder, device)
-    queries = torch.randn(frames, QUERIES, TEXT_WIDTH, device=device)
-    given = Given(queries)
+    text_encoder = encoder.text_encoder
+    queries = torch.randn(frames, QUERIES, TEXT_WIDTH, device=device, dtype=features.dtype)
+    given = encoder.text_encoder = Given(queries, text_encoder.ln_vision)
+    random_weights(encoder, features)
     videos = Videos.from_padded(features[None], torch.ones(1, frames, dtype=torch.bool, device=device))
     prompts = Prompts(torch.randint(1000, 2000, (1, WORDS), device=device), None, (0,))
 
@@ -333,7 +335,7 @@ def whole_cases(features: Tensor, matmul: float) -> list[Case]:
         )
     ]
     if (sum(work.values()) + reading) / matmul < LONGEST_SECONDS:
-        random_weights(text_encoder, device)
+        random_weights(text_encoder, features)
         whole = torch.no_grad()(lambda: ours(text_encoder))
         total = sum(work.values()) + reading
         cases.append(Case("visual tokens, with the text encoder", frames, whole, None, total, features.nbytes))
@@ -343,7 +345,7 @@ def whole_cases(features: Tensor, matmul: float) -> list[Case]:
 def measure(
     case: Case, device: torch.device, repeats: int, budget: float, limits: tuple[float, float], clock: Clock
 ) -> Row:
-    """One row: the kernel and what it is compared with in turn, `repeats` times or until `budget` seconds are spent.
+    """One row: the kernel and what it is compared with in turn, each `repeats` times or until it spent `budget` seconds.
 
     limits: the ceilings of matmul and copy; clock: as in `seconds`.
     """
@@ -353,10 +355,10 @@ def measure(
     for call in [*calls.values()] * WARM_UPS[device.type]:
         call()
     times: dict[str, list[float]] = {side: [] for side in calls}
-    start = time.perf_counter()
-    while len(times["ours"]) < repeats and (not times["ours"] or time.perf_counter() - start < budget):
+    for _ in range(repeats):
         for side, call in calls.items():
-            times[side].append(seconds(call, device, clock))
+            if sum(times[side]) < budget:
+                times[side].append(seconds(call, device, clock))
     medians = {side: statistics.median(column) for side, column in times.items()}
     ours, (matmul, memory) = medians["ours"], limits
 
@@ -382,15 +384,15 @@ def measure(
     )
 
 
-def cases_of(frames: int, first: bool, device: torch.device, matmul: float, public: PublicCode) -> Iterator[Case]:
-    """All cases of one number of frames; the Top-K, which has no frames, with the first one."""
-    network, features = Network(), video(frames, device)
+def cases_of(features: Tensor, first: bool, matmul: float, public: PublicCode) -> Iterator[Case]:
+    """All cases of one film; the Top-K, which has no frames, with the first one."""
+    network = Network()
     yield from clustering_cases(features, network, public)
     yield from encoding_cases(features, network, public)
     if not public:
         yield from whole_cases(features, matmul)
     if first:
-        yield from selection_cases(device, network, public)
+        yield from selection_cases(features.device, network, public)
 
 
 def device_name(device: torch.device) -> str:
@@ -412,8 +414,8 @@ def markdown(result: dict) -> str:
     lines = [
         f"# Kernels on {result['device']}",
         "",
-        f"Code {(result['commit'] or 'of no commit')[:10]}, torch {result['torch']}, fp32, N = {PATCHES}, d = {WIDTH}, "
-        f"medians of at most {result['repeats']} ({result['time']} time), TF32 off; "
+        f"Code {(result['commit'] or 'of no commit')[:10]}, torch {result['torch']}, {result['precision']}, "
+        f"N = {PATCHES}, d = {WIDTH}, medians of at most {result['repeats']} ({result['time']} time), TF32 off; "
         f"ceilings: matmul {result['matmul_gflops']:.0f} GFLOP/s, copy {result['memory_gbs']:.1f} GB/s.",
         "",
     ]
@@ -432,10 +434,11 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--precision", choices=TYPES, default="fp32", help="type of features and weights")
     parser.add_argument("--frames", type=int, nargs="+", default=[25, 100, 1000], help="numbers of frames T")
     parser.add_argument("--only", nargs="+", default=[""], help="parts of the names of the kernels to measure")
     parser.add_argument("--repeats", type=int, default=7, help="timed runs of each side, at most")
-    parser.add_argument("--budget", type=float, default=15.0, help="seconds after which a kernel is not run again")
+    parser.add_argument("--budget", type=float, default=15.0, help="seconds of one side after which it is not run again")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument(
         "--processor-time", action="store_true", help="on a busy machine: count what the process ran, with one thread"
@@ -452,18 +455,19 @@ def main() -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(0)
-    device = torch.device(options.device)
+    device, dtype = torch.device(options.device), TYPES[options.precision]
     clock = time.process_time if options.processor_time else time.perf_counter
-    matmul, memory = ceilings(device, options.repeats, clock)
+    matmul, memory = ceilings(device, dtype, options.repeats, clock)
     rows = []
     for frames in options.frames:
-        for case in cases_of(frames, frames == options.frames[0], device, matmul, public):
+        for case in cases_of(video(frames, device, dtype), frames == options.frames[0], matmul, public):
             if any(part in case.kernel for part in options.only) and (case.public is not None or not public):
                 row = measure(case, device, options.repeats, options.budget, (matmul, memory), clock)
                 rows.append(asdict(row))
                 print(f"T = {frames}: {row.kernel}: {row.ours_ms:.2f} ms", flush=True)
     result = {
         "device": device_name(device),
+        "precision": options.precision,
         "torch": torch.__version__,
         "commit": git_commit(),
         "huge_pages": os.environ["THP_MEM_ALLOC_ENABLE"],
@@ -476,7 +480,8 @@ def main() -> None:
     }
     print(markdown(result))
     if options.only == [""]:
-        slug = re.sub(r"[^a-z0-9]+", "-", result["device"].lower()).strip("-")
+        name = result["device"] if options.precision == "fp32" else f"{result['device']} {options.precision}"
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         stem = options.out / f"kernels-{'public-' if public else ''}{slug}"
         write_result(stem, result, markdown(result))
 

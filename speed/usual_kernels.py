@@ -1,7 +1,7 @@
 """The kernels as such code is commonly written: tensor operations, one video, one frame at a time.
 
-`measure_kernels.py` times them in fp32 beside the network's own. What they compute is in `dynfocus.network.reference`,
-line by line.
+`measure_kernels.py` times them beside the network's own; distances are taken in fp32, the shortest type that `cdist`
+has. What they compute is in `dynfocus.network.reference`, line by line.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def kmeans(x: Tensor, clusters: int, weights: Tensor, iterations: int) -> Tensor
 
 def dpc_knn(x: Tensor, clusters: int, neighbours: int) -> tuple[Tensor, Tensor]:
     """DPC-KNN of items (M, c) with pairwise distances, a mask and Top-K: labels (M,), ρ·δ (M,)."""
-    distance = torch.cdist(x, x) ** 2 / x.shape[1]
+    distance = torch.cdist(x.float(), x.float()) ** 2 / x.shape[1]
     nearest = distance.topk(neighbours + 1, dim=1, largest=False).values[:, 1:]
     density = torch.exp(-nearest.mean(1))
     higher = density[None, :] > density[:, None]
@@ -47,7 +47,7 @@ def dpc_knn(x: Tensor, clusters: int, neighbours: int) -> tuple[Tensor, Tensor]:
 def merge(x: Tensor, labels: Tensor, clusters: int, weights: Tensor) -> Tensor:
     """Weighted means (K, c) by a one-hot matrix."""
     share = torch.nn.functional.one_hot(labels, clusters).T * weights
-    return (share / share.sum(1, keepdim=True)) @ x
+    return (share / share.sum(1, keepdim=True)).to(x.dtype) @ x
 
 
 def object_prototypes(frame: Tensor, fine: int, coarse: int, neighbours: tuple[int, int]) -> Tensor:

@@ -162,8 +162,12 @@ def test_the_perturbed_topk_is_fp32_under_autocast():
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("variant", ["dynfocus", "dynfocus, cross-attention", "dynfocus, K-means", "llama_vid"])
 def test_a_forward_pass_never_waits_for_the_device(variant, training):
-    """On fake CUDA tensors whatever looks at a value raises: `.item()`, `.nonzero()`, a boolean index."""
+    """On fake CUDA tensors whatever looks at a value raises: `.item()`, `.nonzero()`, a boolean index.
+
+    A copy from the host that is not marked as non-blocking would wait too, for all work queued before it.
+    """
     counted = launches(small_config(**VARIANTS[variant]), (7, 4), training)
+    assert counted.copies > 0 and counted.blocking == 0
     assert sum(counted.operations.values()) > 50
     assert not counted.operations.keys() & {"_local_scalar_dense", "nonzero", "equal", "is_nonzero"}
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,14 @@ def on_the_host(*tensors: Tensor) -> list[Tensor]:
     return [
         tensor if tensor.device.type == "cpu" else next(come).view(tensor.shape).to(tensor.dtype) for tensor in tensors
     ]
+
+
+def on_the_device(values: Tensor | Sequence[Any], device: torch.device) -> Tensor:
+    """Small values of the host on a device, behind its queued work: a copy from pinned memory waits for nothing."""
+    here = torch.as_tensor(values)
+    if device.type == "cuda" and here.device.type == "cpu" and torch.cuda.is_available():
+        here = here.pin_memory()
+    return here.to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -62,15 +71,15 @@ class Videos:
             )
         frames = features.flatten(0, 1)
         if sum(lengths) != host.numel():
-            frames = frames.index_select(0, host.flatten().nonzero()[:, 0].to(features.device))
-        return cls(frames, mask.to(features.device), lengths)
+            frames = frames.index_select(0, on_the_device(host.flatten().nonzero()[:, 0], features.device))
+        return cls(frames, on_the_device(mask, features.device), lengths)
 
     def at(self, places: Sequence[int]) -> Videos:
         """Some of the videos, in the order of `places`."""
         parts = self.frames.split(self.lengths)
         lengths = tuple(self.lengths[place] for place in places)
         mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-        return Videos(torch.cat([parts[place] for place in places]), mask.to(self.frames.device), lengths)
+        return Videos(torch.cat([parts[place] for place in places]), on_the_device(mask, self.frames.device), lengths)
 
     @property
     def ragged(self) -> bool:
@@ -89,12 +98,12 @@ class Videos:
         """Place (F,) of each packed frame in the flattened padded layout."""
         width = self.mask.shape[1]
         places = [video * width + frame for video, length in enumerate(self.lengths) for frame in range(length)]
-        return torch.tensor(places, device=self.frames.device)
+        return on_the_device(places, self.frames.device)
 
     @property
     def starts(self) -> Tensor:
         """First packed frame (V,) of each video."""
-        return torch.tensor([0, *accumulate(self.lengths)][:-1], device=self.frames.device)
+        return on_the_device([0, *accumulate(self.lengths)][:-1], self.frames.device)
 
 
 @dataclass(frozen=True)
@@ -145,8 +154,8 @@ class Rows:
                     rows.append((frame, prompt, frame * per_frame + place))
                 first.append(len(rows))
         by_prompt = [row for own in rows_of for row in own]
-        columns = [torch.tensor(column, device=device) for column in (*zip(*rows, strict=True), by_prompt)]
-        return cls(columns[0], columns[1], columns[2], columns[3], sum(lengths), per_frame, tuple(first))
+        columns = on_the_device([*zip(*rows, strict=True), by_prompt], device)
+        return cls(*columns.unbind(), sum(lengths), per_frame, tuple(first))
 
     def __len__(self) -> int:
         return self.frame.shape[0]

@@ -20,6 +20,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from dynfocus.config.extensions import find
+from dynfocus.network.batch import on_the_device
 from dynfocus.network.clustering import Choices, cluster
 from dynfocus.network.distances import without_autocast
 from dynfocus.network.tokens import NetworkFields, selected_events
@@ -142,7 +143,7 @@ class DynamicSelection(nn.Module):
         scores = self.score(events.prototypes, exists)
         counts = tuple(selected_events(self.network, frames)[1] for frames in lengths)
         width = max(counts)
-        kept = torch.tensor(counts, device=scores.device)
+        kept = on_the_device(counts, scores.device)
         comparable = scores.masked_fill(~exists, -torch.inf)
         chosen = hard_topk(comparable.detach(), kept, width)
         if self.training:

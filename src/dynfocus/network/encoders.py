@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from dynfocus.network.batch import Prompts, Rows, Videos
+from dynfocus.network.batch import Prompts, Rows, Videos, on_the_device
 from dynfocus.network.cce import (
     ContextAttention,
     GroupGate,
@@ -112,7 +112,7 @@ def joined(known: Sequence[Prototypes], device: torch.device) -> tuple[Objects, 
     if known[0].prototypes is None:
         return objects, None
     counts = [len(one.frames) for one in known if one.frames is not None]
-    exists = torch.tensor([[slot < count for slot in range(max(counts))] for count in counts], device=device)
+    exists = on_the_device([[slot < count for slot in range(max(counts))] for count in counts], device)
     return objects, Events(padded("prototypes", 0), padded("frames", 0), exists, padded("labels", -1))
 
 
@@ -231,7 +231,7 @@ class DynFocusEncoder(TextGuidedEncoder):
 def cone_slots(counts: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
     """Video and slot (C,) of every cone of a batch whose videos have `counts` cones."""
     cones = [(video, slot) for video, count in enumerate(counts) for slot in range(count)]
-    video, slot = torch.tensor(cones, device=device).unbind(1)
+    video, slot = on_the_device(cones, device).unbind(1)
     return video, slot
 
 

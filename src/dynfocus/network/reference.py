@@ -169,7 +169,7 @@ def perturbed_topk(scores: Tensor, noise: Tensor, count: int, sigma: float) -> t
     """
     draws = one_hot_topk(scores + sigma * noise, count)  # (n, K, L)
     n = len(noise)
-    jacobian = torch.zeros(count, len(scores), len(scores), dtype=scores.dtype)
+    jacobian = scores.new_zeros(count, len(scores), len(scores))
     for i in range(n):
         others = (draws.sum(0) - draws[i]) / (n - 1)
         jacobian += (draws[i] - others)[:, :, None] * noise[i] / (n * sigma)

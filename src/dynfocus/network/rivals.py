@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dynfocus.network.batch import Prompts, Videos, per_prompt
+from dynfocus.network.batch import Prompts, Videos, on_the_device, per_prompt
 from dynfocus.network.clustering import Choices, Clusters, cluster, identity_clusters, kmeans
 from dynfocus.network.configuration import DynFocusConfig
 from dynfocus.network.dpe import pool_patches
@@ -81,7 +81,7 @@ class StarMemoryEncoder(FrameEncoder):
                 clusters.exists.repeat_interleave(temporal.shape[2], 1),
                 found.repeat_interleave(retrieved.shape[2], 1),
             ]
-        last = torch.tensor(videos.lengths, device=videos.frames.device)[:, None] - 1
+        last = on_the_device(videos.lengths, videos.frames.device)[:, None] - 1
         spatial = self.whole_frames(videos, last)[:, 0]
         tokens = torch.cat([part.to(dtype) for part in (*parts, spatial)], dim=1)
         real.append(torch.ones(spatial.shape[:2], dtype=torch.bool, device=spatial.device))

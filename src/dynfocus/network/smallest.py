@@ -1,8 +1,10 @@
 """The few smallest values of every column of a matrix, by a sorting network.
 
 A k-NN density needs C ≈ 8 of some hundred distances, a million times per video. A network of minima and maxima over
-whole rows does that at the speed of memory on any device, where a general top-k sorts each row on its own. Its work
-grows with the items, that of a top-k hardly: long columns go to the latter.
+whole rows does that at the speed of memory on a CPU, where a general top-k sorts each row on its own. Its work grows
+with the items, that of a top-k hardly: long columns go to the latter. So does a GPU, which starts a kernel for each of
+the network's some hundred steps and one for the top-k (`speed/results/`: 1.8 and 1.1 ms for 356 frames of 256 patches
+on an H100, 1.6 and 0.04 ms for one film of 100 frames).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ LONG = 512
 
 def smallest(x: Tensor, count: int) -> Tensor:
     """The `count` smallest values (B, count, n) of each column of symmetric `x` (B, n, n), n ≥ count, ascending."""
-    if x.shape[1] >= LONG:
+    if x.is_cuda or x.shape[1] >= LONG:
         return x.topk(count, dim=2, largest=False).values.transpose(1, 2)
     return torch.stack(network_smallest(x, count), dim=1)
 
