@@ -345,7 +345,7 @@ def whole_cases(features: Tensor, matmul: float) -> list[Case]:
 def measure(
     case: Case, device: torch.device, repeats: int, budget: float, limits: tuple[float, float], clock: Clock
 ) -> Row:
-    """One row: the kernel and what it is compared with in turn, each `repeats` times or until it spent `budget` seconds.
+    """One row: the kernel and what it is compared with in turn, each `repeats` times or for `budget` seconds.
 
     limits: the ceilings of matmul and copy; clock: as in `seconds`.
     """
@@ -438,7 +438,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=[25, 100, 1000], help="numbers of frames T")
     parser.add_argument("--only", nargs="+", default=[""], help="parts of the names of the kernels to measure")
     parser.add_argument("--repeats", type=int, default=7, help="timed runs of each side, at most")
-    parser.add_argument("--budget", type=float, default=15.0, help="seconds of one side after which it is not run again")
+    parser.add_argument("--budget", type=float, default=15.0, help="seconds after which a side is not run again")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument(
         "--processor-time", action="store_true", help="on a busy machine: count what the process ran, with one thread"

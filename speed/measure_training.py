@@ -2,12 +2,15 @@
 
     python speed/measure_training.py --device cuda                  # paper size, one GPU's share of 8
     python speed/measure_training.py --device cuda --size small --gpus 1
+    python speed/measure_training.py --device cuda --profile one_card_24gb --gigabytes 24
     python speed/measure_training.py --size toy                     # on a CPU, to see that the command works
 
-Measured is one GPU's share of a job on `--gpus` GPUs: its micro batches forward and backward as the profile's stages
-say, gradient clipping, and AdamW on its part of the optimizer states. What GPUs send each other is not in it. Every set
-of `training_loads.csv` is run with samples of its shape; hours are those of one epoch over the full mixture, from
-cached features, with their extraction apart. Model FLOPs are counted by torch on one sample without recomputation.
+Measured is one GPU's share of a job on `--gpus` GPUs: a micro batch forward and backward as the profile's stages say,
+and gradient clipping with AdamW on its part of the optimizer states; a step is as many of the former as it accumulates,
+and one of the latter. What GPUs send each other is not in it. Every set of `training_loads.csv` is run with samples of
+its shape, and the profile's longest sample once more for its memory; hours are those of one epoch over the full
+mixture, from cached features, with their extraction apart. Model FLOPs are counted by torch on one sample without
+recomputation. `--gigabytes` lets torch allocate no more than a smaller card has, less 0.8 GB for CUDA itself.
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ from dynfocus.files import write_result
 from dynfocus.network.modeling import DynFocusForConditionalGeneration
 from dynfocus.network.vision import FRAMES_PER_PASS, VisionTower
 from dynfocus.paper.register import cells_of
+from dynfocus.planning.fits import heaviest_load
+from dynfocus.training import lora
 from dynfocus.training.contract import MAX_GRADIENT_NORM, accumulation
 from dynfocus.training.trainer import GIB, answers_alone, mean_answer_loss, peak_memory
 
@@ -61,6 +66,9 @@ PEAKS = {
 # Frames at 1 fps of each benchmark's videos; Video-MME by its short, medium and long thirds, long ones thinned to 200.
 ANSWERS = {"msvd_qa": (10,), "activitynet_qa": (111,), "video_mme": (82, 563, 200)}
 QUESTION_TOKENS = 40
+LONGEST = "longest sample"
+CUDA_BYTES = 0.8e9
+"""What the CUDA context and the libraries take beside torch's own memory."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +99,10 @@ class OptimizerShare:
         self.optimizer = torch.optim.AdamW([self.master], lr=stage.learning_rate, fused=True)
 
     def step(self) -> None:
-        """Clip all gradients, update this GPU's part, drop the gradients."""
+        """Clip all gradients and update this GPU's part."""
         nn.utils.clip_grad_norm_(self.parameters, MAX_GRADIENT_NORM)
         self.master.grad = torch.zeros_like(self.master)
         self.optimizer.step()
-        for parameter in self.parameters:
-            parameter.grad = None
 
 
 def loss_of(model: DynFocusForConditionalGeneration, batch: dict[str, Tensor]) -> Tensor:
@@ -104,6 +110,13 @@ def loss_of(model: DynFocusForConditionalGeneration, batch: dict[str, Tensor]) -
     inputs = answers_alone(batch)
     labels = inputs.pop("labels")
     return mean_answer_loss(model(**inputs), labels)
+
+
+def longest_sample(config: Config, stage: str, model: DynFocusForConditionalGeneration) -> Load:
+    """The longest sample of a profile's mixture, as the memory estimate has it."""
+    heaviest, _ = heaviest_load(config, getattr(config, stage))
+    answer = heaviest.tokens - model.num_visual_tokens(heaviest.frames) - QUESTION_TOKENS
+    return Load(stage, LONGEST, 0, 0, heaviest.frames, 1, QUESTION_TOKENS, answer)
 
 
 def flops_of(model: DynFocusForConditionalGeneration, load: Load, dtype: torch.dtype) -> float:
@@ -124,21 +137,20 @@ def measure_set(
     options: argparse.Namespace,
     peak: float,
 ) -> SetResult:
-    """Step time of one set: the median over the timed steps."""
+    """Step time of one set, from the medians of a micro batch and of an update."""
     dtype = dtype_of(stage)
-    flops = flops_of(model, load, dtype)
+    flops = 0.0 if load.set == LONGEST else flops_of(model, load, dtype)
     checkpointing(model, stage.gradient_checkpointing)
     passes = accumulation(stage.global_batch, options.gpus, stage.micro_batch)
     batch = make_batch(model, load, stage.micro_batch, dtype)
     if model.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
 
-    def step() -> None:
-        for _ in range(passes):
-            (loss_of(model, batch) / passes).backward()
-        optimizer.step()
+    def micro_batch() -> None:
+        (loss_of(model, batch) / passes).backward()
 
-    spent = median_seconds(step, options.steps, model.device)
+    spent = passes * median_seconds(micro_batch, options.steps, model.device)
+    spent += median_seconds(optimizer.step, options.steps, model.device)
     share = stage.micro_batch * passes
     tokens = batch["input_ids"].shape[1]
     return SetResult(
@@ -163,11 +175,11 @@ def median_seconds(call: Callable[[], object], repeats: int, device: torch.devic
 def measure_stage(size: Size, config: Config, width: int, name: str, options: argparse.Namespace, peak: float) -> list:
     """Every set of a stage with a fresh model."""
     stage: Stage = getattr(config, name)
-    model = build_network(size, config, width, torch.device(options.device)).to(dtype_of(stage)).train()
-    model.set_trainable(set(stage.trainable))
+    model = build_network(size, config, width, torch.device(options.device), dtype_of(stage)).train()
+    lora.choose_what_learns(model, stage, options.device)
     optimizer = OptimizerShare(model, stage, options.gpus)
     results = []
-    for load in read_loads():
+    for load in [*read_loads(), longest_sample(config, name, model)]:
         if load.stage == name:
             results.append(measure_set(model, optimizer, stage, load, options, peak))
             print(f"{name} {load.set}: {results[-1].step_seconds:.3f} s a step", flush=True)
@@ -196,7 +208,7 @@ def answer_seconds(model: DynFocusForConditionalGeneration, frames: int, options
 
 def measure_answers(size: Size, config: Config, width: int, options: argparse.Namespace, encoder: float) -> list[dict]:
     """Latency per benchmark, with and without the visual encoder, beside Table 4."""
-    model = build_network(size, config, width, torch.device(options.device)).to(dtype_of(config.instruction)).eval()
+    model = build_network(size, config, width, torch.device(options.device), dtype_of(config.instruction)).eval()
     paper = {cell.benchmark: cell.number for cell in paper_cells("table_4") if cell.metric == "latency"}
     rows = []
     for name, lengths in ANSWERS.items():
@@ -241,6 +253,8 @@ def measure(size: Size, config: Config, options: argparse.Namespace) -> dict:
         "device": name,
         "torch": torch.__version__,
         "size": options.size,
+        "profile": options.profile,
+        "gigabytes": options.gigabytes,
         "gpus": options.gpus,
         "peak_teraflops": peak / 1e12,
         "matmul_teraflops": rate / 1e12,
@@ -255,12 +269,13 @@ def measure(size: Size, config: Config, options: argparse.Namespace) -> dict:
 
 def markdown(result: dict) -> str:
     """The result as a Markdown page."""
+    card = "" if result["gigabytes"] is None else f"As on a card of {result['gigabytes']:g} GB. "
     hours, extraction, paper = result["hours"], result["extraction_hours"], result["paper_hours"]
     lines = [
-        f"# Training and answering, size {result['size']}, on {result['device']}",
+        f"# Training and answering, size {result['size']}, profile {result['profile']}, on {result['device']}",
         "",
-        f"torch {result['torch']}, random weights, one GPU's share of {result['gpus']}, without communication. Model "
-        f"FLOPs utilisation is of {result['peak_teraflops']:.3g} TFLOP/s; a large matrix product reaches "
+        f"{card}torch {result['torch']}, random weights, one GPU's share of {result['gpus']}, without communication. "
+        f"Model FLOPs utilisation is of {result['peak_teraflops']:.3g} TFLOP/s; a large matrix product reaches "
         f"{result['matmul_teraflops']:.3g}. The visual encoder reads {result['frames_per_second']:.3g} frames/s.",
         "",
         "| stage | set | tokens a sample | s a step | tokens/s | TFLOP a sample | MFU, % | peak GiB | hours an epoch |",
@@ -294,7 +309,9 @@ def markdown(result: dict) -> str:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=SIZES, default="paper", help="model and profile")
+    parser.add_argument("--size", choices=SIZES, default="paper", help="model, and the profile where none is named")
+    parser.add_argument("--profile", metavar="NAME", help="file of config/ whose stages are measured")
+    parser.add_argument("--gigabytes", type=float, help="memory of the card that is stood in for")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--gpus", type=int, help="GPUs of the job whose share is measured; those of the profile")
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each kind")
@@ -303,10 +320,14 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
     size = SIZES[options.size]
-    config = load_config([REPOSITORY / "config" / f"{size.profile}.yaml"], options.set)
+    options.profile = options.profile or size.profile
+    config = load_config([REPOSITORY / "config" / f"{options.profile}.yaml"], options.set)
     options.gpus = options.gpus or config.hardware.processes
+    if options.gigabytes is not None:
+        total = torch.cuda.get_device_properties(options.device).total_memory
+        torch.cuda.set_per_process_memory_fraction((1e9 * options.gigabytes - CUDA_BYTES) / total)
     result = measure(size, config, options)
-    name = f"training-{options.size}-{result['device']}".lower()
+    name = f"training-{options.size}-{options.profile}-{result['device']}".lower()
     stem = options.out / re.sub(r"[^a-z0-9]+", "-", name).strip("-")
     write_result(stem, result, markdown(result))
     print(markdown(result))

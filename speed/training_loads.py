@@ -98,15 +98,22 @@ def build_tower(size: Size, config: Config, device: torch.device) -> VisionTower
         return build_vision_tower(settings).eval()
 
 
-def build_network(size: Size, config: Config, width: int, device: torch.device) -> DynFocusForConditionalGeneration:
-    """The network of a size with random fp32 weights, for features of width `width`; the last word is `<image>`."""
+def build_network(
+    size: Size, config: Config, width: int, device: torch.device, dtype: torch.dtype
+) -> DynFocusForConditionalGeneration:
+    """The network of a size with random weights, for features of width `width`; the last word is `<image>`."""
     llm = LlamaConfig(**size.llm, max_position_embeddings=8192)
     qformer = InstructBlipQFormerConfig(**size.qformer, encoder_hidden_size=width)
     sections = DynFocusConfig.from_sections(
         config.network, llm, qformer, vision_width=width, image_token_id=llm.vocab_size - 1
     )
-    with device:
-        return DynFocusForConditionalGeneration(sections)
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with device:
+            return DynFocusForConditionalGeneration(sections)
+    finally:
+        torch.set_default_dtype(usual)
 
 
 def make_batch(

@@ -12,7 +12,7 @@ from dynfocus.planning.rates import gpu
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.table import RenderReport, needed
 
-CARDS = {"one_card_24gb": "rtx4090", "one_card_48gb": "l40s", "one_card_80gb": "a100"}
+CARDS = {"one_card_16gb": "rtx4080", "one_card_24gb": "rtx4090", "one_card_48gb": "l40s", "one_card_80gb": "a100"}
 
 
 @pytest.mark.parametrize("profile, card", CARDS.items())

@@ -341,6 +341,9 @@ class Stage(Section):
     )
     lora_rank: Count = Field(128, description="Rank of the adapters of `lora`.")
     lora_alpha: float = Field(256.0, gt=0, description="Scale of the adapters, divided by their rank.")
+    frozen_llm: Literal["full", "nf4"] = Field(
+        "full", description="Weights of an LLM that does not learn: as they are, or its maps in nf4, QLoRA's four bits."
+    )
     epochs: float = Field(1.0, gt=0, description="Passes over the mixture.")
     global_batch: Count = Field(description="Samples per optimizer step over all devices and accumulation.")
     micro_batch: Count = Field(description="Samples per device and forward pass.")
@@ -369,7 +372,14 @@ class Stage(Section):
     def _llm_or_its_adapters(self) -> Stage:
         if {"llm", "lora"} <= set(self.trainable):
             raise ValueError("trainable: lora stands in place of llm; name one of them")
+        if self.four_bits and self.zero_stage > 0:
+            raise ValueError(f"frozen_llm {self.frozen_llm}: weights of four bits are not shared; set zero_stage to 0")
         return self
+
+    @property
+    def four_bits(self) -> bool:
+        """Whether the LLM is in four bits."""
+        return self.frozen_llm == "nf4" and "llm" not in self.trainable
 
 
 class Hardware(Section):

@@ -136,7 +136,7 @@ def check_memory(config: Config) -> Check:
     from dynfocus.planning.work import BYTES
 
     hardware = config.hardware
-    weights = model_size(config, []).parameters * BYTES[config.instruction.precision] / GB
+    weights = model_size(config, config.instruction).parameters * BYTES[config.instruction.precision] / GB
     needed = 2 + weights * hardware.processes / hardware.nodes
     present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GB
     found = f"{present:,.0f} GB, loading the weights takes about {needed:,.0f} GB"

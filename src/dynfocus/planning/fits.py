@@ -57,7 +57,7 @@ def fit(config: Config, run: str, stage: str, card: Gpu) -> Fit:
         settings.global_batch,
     )
     capacity = card.gigabytes * memory.GB - live_encoder_bytes(config, settings)
-    size = model_size(config, settings.trainable, settings.lora_rank)
+    size = model_size(config, settings)
     verdict = memory.judge(size, division, load, settings.global_batch, capacity)
     return Fit(
         stage,

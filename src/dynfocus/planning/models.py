@@ -6,14 +6,14 @@ configuration without weights, and measured: a new family needs no row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from dynfocus.config.load import read_mapping
-from dynfocus.config.schema import Config
+from dynfocus.config.schema import Config, Stage
 from dynfocus.errors import UserError
 from dynfocus.planning.tables import rows
 from dynfocus.training.memory import ModelSize, Transformer
@@ -59,21 +59,27 @@ def backbones(config: Config) -> Backbones:
     )
 
 
-def model_size(config: Config, parts: Sequence[str], lora_rank: int = 0) -> ModelSize:
-    """The whole network of a profile with `parts` trainable, for the memory estimate; `lora_rank` of adapters."""
-    found = backbones(config)
+def model_size(config: Config, stage: Stage) -> ModelSize:
+    """The whole network of a profile as a stage trains it, for the memory estimate."""
+    found, parts = backbones(config), stage.trainable
     connector = connector_parameters(config, found)
     trainable = {"projectors": connector["projectors"], "dpe_cce": connector["rest"] + found.qformer.parameters}
     trainable["llm"] = found.llm.parameters
-    everything = sum(trainable.values()) + (adapters := adapter_parameters(found.llm, lora_rank) * ("lora" in parts))
-    trainable["lora"] = adapters
+    trainable["lora"] = adapter_parameters(found.llm, stage.lora_rank) * ("lora" in parts)
+    everything = sum(trainable.values())
     return ModelSize(
         parameters=round(everything),
         trainable=round(sum(trainable[part] for part in parts)),
         llm=found.llm.shape,
         qformer=found.qformer.shape,
         vocabulary=found.llm.vocabulary,
+        packed=round(inside(found.llm)) if stage.four_bits else 0,
     )
+
+
+def inside(llm: Backbone) -> float:
+    """Parameters of an LLM without its two tables of words: what a checkpoint leaves out of a frozen one."""
+    return llm.parameters - 2 * llm.vocabulary * llm.shape.hidden
 
 
 def adapter_parameters(llm: Backbone, rank: int) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dynfocus.config.schema import Config, Stage
 from dynfocus.machine.launch import loaders
 from dynfocus.network.tokens import num_visual_tokens
-from dynfocus.planning.models import Backbones, backbones, connector_parameters, model_size
+from dynfocus.planning.models import Backbones, backbones, connector_parameters, inside, model_size
 from dynfocus.planning.sizes import SetSize, set_size
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.step import Step
@@ -105,8 +105,9 @@ def training_work(config: Config, stage: str) -> Work:
         gflops += size.samples * settings.epochs * _sample_gflops(config, settings, found, size, seen)
         if name in config.on_the_fly:
             live += size.samples * settings.epochs * size.frames * found.clip.gflops
-    model = model_size(config, settings.trainable, settings.lora_rank)
+    model = model_size(config, settings)
     width = BYTES[settings.precision]
+    shared = 0.0 if {"llm", "lora"} & set(settings.trainable) else inside(found.llm)
     rolling = KEPT_CHECKPOINTS * (width * model.parameters + OPTIMIZER_BYTES * model.trainable)
     return Work(
         "token",
@@ -114,14 +115,9 @@ def training_work(config: Config, stage: str) -> Work:
         gflops=gflops,
         live_gflops=live,
         gpus=config.hardware.gpus if config.hardware.device == "cuda" else 0,
-        keeps=width * (model.parameters - (0 if {"llm", "lora"} & set(settings.trainable) else _shared(found))) / GIGA,
+        keeps=width * (model.parameters - shared) / GIGA,
         meanwhile=rolling / GIGA,
     )
-
-
-def _shared(found: Backbones) -> float:
-    """Parameters of a frozen LLM that its checkpoint does not hold: all but the two tables of words."""
-    return found.llm.parameters - 2 * found.llm.vocabulary * found.llm.shape.hidden
 
 
 def sample_tokens(config: Config, size: SetSize) -> float:

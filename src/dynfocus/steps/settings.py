@@ -57,7 +57,7 @@ WITHOUT_EFFECT = (
 """Keys of a whole section that change no result: how often it is saved, and how a judge is reached, paced and paid."""
 
 
-SINCE = {"held_out": 0}
+SINCE = {"held_out": 0, "frozen_llm": "full"}
 """Keys of a section that came later, and the value at which a result is what it was without them."""
 
 

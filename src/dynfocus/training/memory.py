@@ -16,6 +16,8 @@ from dynfocus.config.schema import Stage
 from dynfocus.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from dynfocus.training.contract import Plan
 
 GB = 1e9
@@ -23,6 +25,8 @@ GB = 1e9
 RESERVE = 0.08
 ACTIVATION_BYTES = 34
 LOGIT_COPIES = 3
+PACKED_BYTES = (4 + 8 / 64 + 32 / (64 * 256)) / 8
+"""Of a weight in nf4: a scale of 8 bits for 64 weights, one of 32 bits for 256 scales (QLoRA, 3)."""
 ZERO_STAGES = 3
 """ZeRO 0, 1 and 2. ZeRO-3 takes weights away between their uses, and the loss touches those of unused parts."""
 
@@ -39,7 +43,8 @@ class Transformer:
 class ModelSize:
     """What the estimate needs to know of a model.
 
-    `parameters`: all, `trainable`: those that learn; `llm`, `qformer`: shapes; `vocabulary`: of the LLM.
+    `parameters`: all, `trainable`: those that learn; `llm`, `qformer`: shapes; `vocabulary`: of the LLM; `packed`: of
+    the parameters, those of four bits.
     """
 
     parameters: int
@@ -47,6 +52,7 @@ class ModelSize:
     llm: Transformer
     qformer: Transformer
     vocabulary: int
+    packed: int = 0
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ def estimate(model: ModelSize, division: Division, load: Load) -> Estimate:
     shared = [division.world if division.zero_stage >= stage else 1 for stage in (2, 1)]
     in_place = division.precision == "fp32" and division.zero_stage == 0
     return Estimate(
-        weights=width * model.parameters,
+        weights=width * (model.parameters - model.packed) + PACKED_BYTES * model.packed,
         gradients=division.gradient_width * model.trainable / shared[0],
         optimizer=(8 if in_place else 12) * model.trainable / shared[1],
         activations=_activations(model, division, load),
@@ -168,13 +174,25 @@ def usable(capacity: float) -> float:
 def size_of(model: Any) -> ModelSize:
     """`ModelSize` of a network, on any device (also meta)."""
     text, qformer = model.config.text_config, model.config.qformer_config
+    weights = list(model.parameters())
     return ModelSize(
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        trainable=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        parameters=sum(map(weights_in, weights)),
+        trainable=sum(weight.numel() for weight in weights if weight.requires_grad),
         llm=Transformer(text.num_hidden_layers, text.hidden_size),
         qformer=Transformer(qformer.num_hidden_layers, qformer.hidden_size),
         vocabulary=text.vocab_size,
+        packed=sum(weights_in(weight) for weight in weights if is_packed(weight)),
     )
+
+
+def is_packed(weight: Tensor) -> bool:
+    """Whether a weight has four bits."""
+    return getattr(weight, "quant_state", None) is not None
+
+
+def weights_in(weight: Tensor) -> int:
+    """How many weights a parameter holds; four bits each are packed by two."""
+    return weight.numel() * (2 if is_packed(weight) else 1)
 
 
 def check_device(model: Any, stage: Stage, plan: Plan, load: Load, beside: int = 0) -> Estimate:

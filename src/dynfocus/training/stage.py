@@ -170,9 +170,7 @@ def load_model(job: Job) -> tuple[Any, Any]:
         from dynfocus.network.build import build_model
 
         model, processor = build_model(job.config, job.init, job.dtype)
-    model.set_trainable(set(job.settings.trainable) - {lora.PART})
-    if lora.PART in job.settings.trainable:
-        lora.add_adapters(model, job.settings.lora_rank, job.settings.lora_alpha)
+    lora.choose_what_learns(model, job.settings, job.config.hardware.device)
     model.remember()
     if job.settings.gradient_checkpointing:
         # Newer transformers call it activation checkpointing.

@@ -16,6 +16,7 @@ from transformers import Trainer
 from dynfocus.errors import UserError
 from dynfocus.prompts import IGNORE
 from dynfocus.training.data import EpochSampler
+from dynfocus.training.memory import weights_in
 
 if TYPE_CHECKING:
     from dynfocus.training.live import LiveEncoder
@@ -135,7 +136,7 @@ def flops_per_token(model: Any) -> float:
     llm = model.language_model
     tables = {id(weight) for weight in (llm.get_input_embeddings().weight, llm.get_output_embeddings().weight)}
     inside = [weight for weight in llm.parameters() if id(weight) not in tables]
-    return sum((6 if weight.requires_grad else 4) * weight.numel() for weight in inside)
+    return sum((6 if weight.requires_grad else 4) * weights_in(weight) for weight in inside)
 
 
 def answers_alone(inputs: dict[str, Tensor]) -> dict[str, Any]:
