@@ -10,7 +10,8 @@ and gradient clipping with AdamW on its part of the optimizer states; a step is 
 and one of the latter. What GPUs send each other is not in it. Every set of `training_loads.csv` is run with samples of
 its shape, and the profile's longest sample once more for its memory; hours are those of one epoch over the full
 mixture, from cached features, with their extraction apart. Model FLOPs are counted by torch on one sample without
-recomputation. `--gigabytes` lets torch allocate no more than a smaller card has, less 0.8 GB for CUDA itself.
+recomputation. With `--gigabytes` the steps run in the memory of a smaller card, less 0.8 GB for CUDA itself, and
+answers are not timed.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ from dynfocus.training.trainer import GIB, answers_alone, mean_answer_loss, peak
 
 RESULTS = Path(__file__).parent / "results"
 STAGES = ("alignment", "instruction")
-WARM_UP = 2
+WARM_UP = 1
 NEW_TOKENS = 32
 # Dense bf16 peaks of the makers' data sheets, FLOP/s.
 PEAKS = {
@@ -129,6 +130,14 @@ def flops_of(model: DynFocusForConditionalGeneration, load: Load, dtype: torch.d
     return float(counter.get_total_flops())
 
 
+def allow(gigabytes: float | None) -> None:
+    """Let torch allocate what a card of `gigabytes` has, or all of the card at hand; on a CPU this says nothing."""
+    if torch.cuda.is_available():
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.empty_cache()
+        torch.cuda.set_per_process_memory_fraction(1.0 if gigabytes is None else (1e9 * gigabytes - CUDA_BYTES) / total)
+
+
 def measure_set(
     model: DynFocusForConditionalGeneration,
     optimizer: OptimizerShare,
@@ -141,6 +150,7 @@ def measure_set(
     dtype = dtype_of(stage)
     flops = 0.0 if load.set == LONGEST else flops_of(model, load, dtype)
     checkpointing(model, stage.gradient_checkpointing)
+    allow(options.gigabytes)
     passes = accumulation(stage.global_batch, options.gpus, stage.micro_batch)
     batch = make_batch(model, load, stage.micro_batch, dtype)
     if model.device.type == "cuda":
@@ -151,6 +161,7 @@ def measure_set(
 
     spent = passes * median_seconds(micro_batch, options.steps, model.device)
     spent += median_seconds(optimizer.step, options.steps, model.device)
+    allow(None)
     share = stage.micro_batch * passes
     tokens = batch["input_ids"].shape[1]
     return SetResult(
@@ -247,7 +258,7 @@ def measure(size: Size, config: Config, options: argparse.Namespace) -> dict:
     del tower
     loads = read_loads()
     sets = [row for stage in STAGES for row in measure_stage(size, config, width, stage, options, peak)]
-    answers = measure_answers(size, config, width, options, encoder)
+    answers = [] if options.gigabytes else measure_answers(size, config, width, options, encoder)
     frames = {stage: sum(load.media * load.frames for load in loads if load.stage == stage) for stage in STAGES}
     return {
         "device": name,
@@ -296,10 +307,13 @@ def markdown(result: dict) -> str:
             for stage in STAGES
         ),
         f"| total | {sum(extraction.values()):.3g} | {sum(hours.values()):.3g} | {paper['total_hours']:.2f} |",
-        "",
-        f"| seconds an answer of {NEW_TOKENS} tokens | frames | from features | visual encoder | Table 4, A100 |",
-        "| --- | --- | --- | --- | --- |",
     ]
+    if result["answers"]:
+        lines += [
+            "",
+            f"| seconds an answer of {NEW_TOKENS} tokens | frames | from features | visual encoder | Table 4, A100 |",
+            "| --- | --- | --- | --- | --- |",
+        ]
     for row in result["answers"]:
         frames = ", ".join(map(str, row["frames"]))
         lines.append(f"| {row['benchmark']} | {frames} | {row['answer']:.2f} | {row['encoder']:.2f} | {row['paper']} |")
@@ -323,9 +337,6 @@ def main() -> None:
     options.profile = options.profile or size.profile
     config = load_config([REPOSITORY / "config" / f"{options.profile}.yaml"], options.set)
     options.gpus = options.gpus or config.hardware.processes
-    if options.gigabytes is not None:
-        total = torch.cuda.get_device_properties(options.device).total_memory
-        torch.cuda.set_per_process_memory_fraction((1e9 * options.gigabytes - CUDA_BYTES) / total)
     result = measure(size, config, options)
     name = f"training-{options.size}-{options.profile}-{result['device']}".lower()
     stem = options.out / re.sub(r"[^a-z0-9]+", "-", name).strip("-")
