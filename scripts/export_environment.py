@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = Path("containers/templates")
 LOCK = Path("requirements.lock")
 REPAIR = "make lock"
+APART = ("qlora",)
+"""Extras that are installed by who wants them: no lock holds them."""
 HEADER = "# Written by scripts/export_environment.py (make lock).\n"
 CPU_HEADER = (
     HEADER + "# The CPU builds of torch and torchvision come from PyTorch's own index, not from the default one:\n"
@@ -44,9 +46,10 @@ def project_of(pyproject: str) -> dict:
 
 
 def direct_requirements(pyproject: str) -> list[Requirement]:
-    """The dependencies that pyproject.toml names itself: extras and what builds the package included."""
+    """The dependencies that pyproject.toml names itself: what builds the package included, and extras but `APART`."""
     project, build = project_of(pyproject), tomllib.loads(pyproject)["build-system"]["requires"]
-    groups = (build, project["dependencies"], *project["optional-dependencies"].values())
+    extras = (group for name, group in project["optional-dependencies"].items() if name not in APART)
+    groups = (build, project["dependencies"], *extras)
     return [Requirement(text) for group in groups for text in group]
 
 
