@@ -45,10 +45,10 @@ def project_of(pyproject: str) -> dict:
     return tomllib.loads(pyproject)["project"]
 
 
-def direct_requirements(pyproject: str) -> list[Requirement]:
-    """The dependencies that pyproject.toml names itself: what builds the package included, and extras but `APART`."""
+def direct_requirements(pyproject: str, apart: Iterable[str] = APART) -> list[Requirement]:
+    """What pyproject.toml names itself: what builds the package included, and extras but those `apart`."""
     project, build = project_of(pyproject), tomllib.loads(pyproject)["build-system"]["requires"]
-    extras = (group for name, group in project["optional-dependencies"].items() if name not in APART)
+    extras = (group for name, group in project["optional-dependencies"].items() if name not in apart)
     groups = (build, project["dependencies"], *extras)
     return [Requirement(text) for group in groups for text in group]
 

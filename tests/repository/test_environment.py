@@ -36,7 +36,7 @@ def lock(repository) -> str:
 
 @pytest.fixture(scope="module")
 def direct(export_environment, pyproject) -> set[str]:
-    return {canonicalize_name(requirement.name) for requirement in export_environment.direct_requirements(pyproject)}
+    return {canonicalize_name(needed.name) for needed in export_environment.direct_requirements(pyproject, apart=())}
 
 
 @pytest.fixture
