@@ -39,11 +39,6 @@ def anchor(path: str) -> str:
     return "record-" + "".join(character if character.isalnum() else "-" for character in path)
 
 
-def score_files(root: Path) -> list[Path]:
-    """The score files below a root."""
-    return [path for path in sorted((root / "results" / "scores").glob("*/seed-*.json")) if path.suffixes == [".json"]]
-
-
 def shown(path: Path, root: Path) -> str:
     """A path relative to the root where it lies below it."""
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

@@ -30,7 +30,7 @@ from dynfocus.reporting.film import film_of, replies_table
 from dynfocus.reporting.forest import families, forest
 from dynfocus.reporting.headline import headline, headline_table, main_runs
 from dynfocus.reporting.judge_agreement import agreement_table
-from dynfocus.reporting.lineage import anchor, lineage, score_files, shown
+from dynfocus.reporting.lineage import anchor, lineage, shown
 from dynfocus.reporting.names import in_words
 from dynfocus.reporting.page import figures_html, page, table_html
 from dynfocus.reporting.power import power_table
@@ -103,7 +103,7 @@ def render(config: Config, root: Path, out: Path) -> None:
         agreement=agreement_html(session),
         coverage=table_html(all_coverage(session, results), record_link),
         costs=table_html(costs_table(read_costs(root)), record_link),
-        records=lineage([*score_files(root), *(path for path in made if path.exists())], root),
+        records=lineage([*results.files, *(path for path in made if path.exists())], root),
         **first_screen(session),
     )
     write_metrics(results, out.with_name("metrics.json"))

@@ -111,6 +111,11 @@ class Results:
                     found[(path.parent.name, seed, record["benchmark"])] = record
         return found
 
+    @property
+    def files(self) -> list[Path]:
+        """The score files that records were found in."""
+        return sorted({self.path(run, seed) for run, seed, _ in self.records})
+
     def runs(self) -> tuple[str, ...]:
         """Runs with at least one score file."""
         return tuple(sorted({run for run, _, _ in self.records}))
