@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,13 @@ def test_a_cell_leads_to_the_manifest_and_on_to_what_it_was_made_from(root):
     assert 'id="record-results-scores-dynfocus-seed-0-json"' in html
     assert 'href="#record-checkpoints-instruction-dynfocus-seed-0"' in html
     assert "train-instruction" in html
+
+
+def test_scores_of_another_seed_on_the_disk_have_no_record(root):
+    scores = root / "results/scores/dynfocus"
+    shutil.copy(scores / "seed-0.json", scores / "seed-7.json")
+    html = make_page(root)
+    assert "record-results-scores-dynfocus-seed-0-json" in html and "seed-7" not in html
 
 
 def test_a_changed_score_changes_the_page(root):
