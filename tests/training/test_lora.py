@@ -102,6 +102,16 @@ def test_a_first_stage_beside_four_bits_leaves_the_llm_as_it_was(root, base):
     load_model(job)  # goes on from the LLM of the backbones
 
 
+def test_four_bits_without_the_llm_to_go_back_to_are_refused(root, tmp_path):
+    config = config_of(root)
+    first = config.alignment.model_copy(update={"trainable": ["projectors"], "frozen_llm": "nf4"})
+    config = config.model_copy(update={"alignment": first, "root": str(tmp_path)})
+    paths = (root / "data", root / "features", root / "backbones", tmp_path / "made", tmp_path / "work")
+    with pytest.raises(UserError, match="which is not there; `dynfocus prepare-llm` makes it"):
+        train_stage(config, "dynfocus", "alignment", 0, *paths)
+    assert not (tmp_path / "made").exists()
+
+
 def test_four_bits_count_as_the_weights_that_they_are(root, base):
     job = Job(config_of(root, base), "dynfocus", "instruction", 0, root, root, root / "backbones", root, root)
     model, whole = (load_model(one)[0] for one in (job, replace(job, config=config_of(root))))

@@ -155,7 +155,7 @@ class Rows:
                 first.append(len(rows))
         by_prompt = [row for own in rows_of for row in own]
         columns = on_the_device([*zip(*rows, strict=True), by_prompt], device)
-        return cls(*columns.unbind(), sum(lengths), per_frame, tuple(first))
+        return cls(columns[0], columns[1], columns[2], columns[3], sum(lengths), per_frame, tuple(first))
 
     def __len__(self) -> int:
         return self.frame.shape[0]

@@ -74,7 +74,10 @@ def merge_adapters(model: Any) -> None:
     """Add the adapters to the weights beside which they learned, and take them out of the model."""
     from peft.tuners.lora import LoraLayer
 
-    for name, layer in [(name, part) for name, part in model.named_modules() if isinstance(part, LoraLayer)]:
+    layers: list[tuple[str, Any]] = [
+        (name, part) for name, part in model.named_modules() if isinstance(part, LoraLayer)
+    ]
+    for name, layer in layers:
         base = layer.get_base_layer()
         if is_packed(base.weight):
             base = _unpacked(base)

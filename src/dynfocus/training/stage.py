@@ -116,6 +116,11 @@ def train_stage(
     paths = (Path(path) for path in (data_dir, features_dir, init, out, work))
     job = Job(config, run, stage, seed, *paths)
     world = join_processes(config.hardware)
+    if job.settings.four_bits and lora.PART not in job.settings.trainable and shared_llm(job) is None:
+        raise UserError(
+            f"{job.title}: frozen_llm nf4 leaves the LLM to {job.backbones / 'llm'}, which is not there; "
+            "`dynfocus prepare-llm` makes it"
+        )
     set_seed(seed)
     disable_progress_bar()
     model, processor = load_model(job)
