@@ -1,10 +1,11 @@
 """Hooks of mkdocs.yml: the pages of the site are those of the repository, with links that hold in both.
 
-    mkdocs build --strict          the site, in site/
-    make report && mkdocs serve    with the published report in it
+    mkdocs build --strict             the site, in site/
+    make report && mkdocs serve       with the published report in it
+    snakemake results/tutorial.html   before it: with the tutorial as it was executed
 
 README.md becomes the home page. A page outside docs/ that another one links to becomes a page of the site; a link to
-anything else of the repository becomes its path in words.
+anything else of the repository becomes its path in words. What a run left is on the site where it is there.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ HOME = {"README.md": "index.md", "docs/README.md": "documentation.md"}
 LINK = re.compile(r"(?P<mark>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 FENCE = re.compile(r"^(?P<open>```+\w+)[ \t]+[^\n`]+$", flags=re.M)
 """A fenced block with words for the tests behind its language."""
-REPORT = Path("results/published_report.html")
-"""What `make report` leaves."""
+MADE = {
+    "docs/report.md": ("results/published_report.html", "report_page.html", "Open the published report"),
+    "docs/one_checkpoint.md": ("results/tutorial.html", "tutorial_page.html", "Open the tutorial, executed"),
+}
+"""Page -> a page that a run left, its name on the site, and the words that lead to it from there."""
 
 
 def linked_pages(root: Path) -> set[str]:
@@ -72,7 +76,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Links of the repository as links of the site; the report's page leads to the report where it is there."""
+    """Links of the repository as links of the site, and one to the page that a run left, where it is there."""
     root = Path(config.config_file_path).parent
     sources = {site_path(path): path for path in linked_pages(root)}
     source = sources[page.file.src_uri]
@@ -88,13 +92,15 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"{match['mark']}[{match['text']}]({link}{'#' + anchor if anchor else ''})"
 
     text = LINK.sub(relinked, FENCE.sub(r"\g<open>", markdown))
-    if source == "docs/report.md" and (root / REPORT).is_file():
-        text += '\n<a class="md-button md-button--primary" href="report_page.html">Open the published report</a>\n'
+    made, place, words = MADE.get(source, ("", "", ""))
+    if made and (root / made).is_file():
+        text += f'\n<a class="md-button md-button--primary" href="{place}">{words}</a>\n'
     return text
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """The published report beside the pages."""
-    report = Path(config.config_file_path).parent / REPORT
-    if report.is_file():
-        copyfile(report, Path(config.site_dir) / "report_page.html")
+    """What a run left, beside the pages."""
+    for made, place, _ in MADE.values():
+        page = Path(config.config_file_path).parent / made
+        if page.is_file():
+            copyfile(page, Path(config.site_dir) / place)
