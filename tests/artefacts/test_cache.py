@@ -10,6 +10,7 @@ from finished_run import jobs_here
 from dynfocus.artefacts.cache import RUNGS, decide, require_no_training
 from dynfocus.artefacts.why import explain
 from dynfocus.errors import UserError
+from dynfocus.planning import sizes
 from dynfocus.planning.costs import cost_lines, run_lines
 from dynfocus.steps.perform import check
 from dynfocus.steps.table import TrainInstruction, name_of
@@ -87,6 +88,17 @@ def test_cost_lines_say_what_the_run_says(published):
     for rung, line in zip(RUNGS, lines, strict=True):
         jobs = jobs_here(f"start_from={rung}")
         assert next(iter(run_lines(jobs))) == line
+
+
+def test_a_run_on_a_set_of_unknown_size_starts_without_an_estimate(published, monkeypatch):
+    known = sizes.rows("sets", "set")
+    monkeypatch.setattr(sizes, "rows", lambda *_: {name: row for name, row in known.items() if name != "msvd_qa"})
+    line = next(iter(run_lines(jobs_here())))
+    assert line.startswith("start_from scratch: makes ")
+    assert line.endswith(
+        "; no estimate of the time (no size is known of the set msvd_qa: add it to "
+        "src/dynfocus/planning/data/sets.csv, or an entry point dynfocus.set_sizes to its package)"
+    )
 
 
 def test_own_checkpoint_needs_its_inputs_and_the_published_one_does_not(published):

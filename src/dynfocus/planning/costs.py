@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dynfocus.artefacts.cache import RUNGS, Decision, decide
 from dynfocus.config.schema import StartFrom
+from dynfocus.errors import UserError
 from dynfocus.planning.plan import Plan, make_plan
 from dynfocus.planning.rates import gpu
 from dynfocus.planning.show import clock
@@ -37,16 +38,21 @@ def run_lines(jobs: Jobs) -> Iterator[str]:
 
 
 def _line(jobs: Jobs, rung: StartFrom, decision: Decision) -> str:
-    plan = make_plan(jobs, gpu(DEFAULT_GPU), max(1, jobs.config.hardware.gpus), os.cpu_count() or 1)
     made = Counter(step.rule() for step in decision.made)
     what = ", ".join(f"{count} {rule}" for rule, count in made.items())
     size = _megabytes(jobs, decision.pulled)
     pulled = f"pulls {len(decision.pulled)} results ({size:.1f} MB), " if decision.pulled else ""
+    return f"start_from {rung}: {pulled}makes {what}; {_time(jobs)}"
+
+
+def _time(jobs: Jobs) -> str:
+    """The time of a plan; where none can be made, as of a set of unknown size, why. A run needs no estimate."""
+    try:
+        plan = make_plan(jobs, gpu(DEFAULT_GPU), max(1, jobs.config.hardware.gpus), os.cpu_count() or 1)
+    except UserError as error:
+        return f"no estimate of the time ({error})"
     left = f", {clock(plan.remaining.wall_hours)} of it left" if plan.total.finished else ""
-    return (
-        f"start_from {rung}: {pulled}makes {what}; about {clock(plan.total.wall_hours)} on {where(plan)}{left} "
-        f"({main_source(plan)})"
-    )
+    return f"about {clock(plan.total.wall_hours)} on {where(plan)}{left} ({main_source(plan)})"
 
 
 def where(plan: Plan) -> str:

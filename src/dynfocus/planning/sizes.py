@@ -53,7 +53,10 @@ def size_row(name: str) -> Mapping[str, str]:
     for point in installed("set_sizes"):
         if point.name == name:
             return dict.fromkeys(columns, "") | {key: str(value) for key, value in point.load().items()}
-    raise UserError(f"no size is known of the set {name}: add an entry point dynfocus.set_sizes to its package")
+    raise UserError(
+        f"no size is known of the set {name}: add it to src/dynfocus/planning/data/sets.csv, "
+        "or an entry point dynfocus.set_sizes to its package"
+    )
 
 
 def set_size(config: Config, name: str) -> SetSize:
