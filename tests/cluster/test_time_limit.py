@@ -23,7 +23,7 @@ pytestmark = [
 LIMIT = ("train_alignment:runtime=2", "train_alignment:slurm_extra=--signal=URG@30", "train_alignment:cpus_per_gpu=1")
 OPTIONS = (
     *("--profile", "workflow/profiles/slurm", "--configfile", "config/smoke.yaml", "--until", "train_alignment"),
-    *("--config", "alignment={epochs: 500, save_steps: 100000}", "runs=[dynfocus]"),
+    *("--config", "alignment={epochs: 1500, save_steps: 100000}", "runs=[dynfocus]"),
     *("--default-resources", "mem_mb=3000", "runtime=60", "--set-resources", *LIMIT),
     *("--latency-wait", "5", "--seconds-between-status-checks", "2", "--slurm-keep-successful-logs"),
     *("--slurm-init-seconds-before-status-checks", "2", "--slurm-status-command", "squeue"),
