@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import statistics
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 
 import torch
 import torch._dynamo
-from measure_kernels import device_name, seconds
+from measure_kernels import device_name, median_seconds, slug
 from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.profiler import ProfilerActivity, profile
@@ -188,11 +187,6 @@ def captured(call: Callable[[], Tensor]) -> tuple[torch.cuda.CUDAGraph, Tensor]:
     return graph, result
 
 
-def median_ms(call: Callable[[], object], device: torch.device) -> float:
-    """Median time of a call on the device after two others."""
-    return 1000 * statistics.median([seconds(call, device) for _ in range(REPEATS + 2)][2:])
-
-
 def device_row(fields: dict[str, Any], frames: int, training: bool, device: torch.device) -> dict[str, Any]:
     """What one variant's pass in bf16 does on a CUDA device; a pass that waits, or trains, is not captured."""
     config = full_config(**fields)
@@ -204,7 +198,7 @@ def device_row(fields: dict[str, Any], frames: int, training: bool, device: torc
         with torch.set_grad_enabled(training):
             return encoder(videos, prompts)
 
-    eager = median_ms(call, device)
+    eager = 1000 * median_seconds(call, REPEATS, device)
     kernels, copies = started(call)
     row = {"kernels": kernels, "copies": copies, "waits": waits(call), "eager_ms": eager}
     if row["waits"] or training:
@@ -213,7 +207,7 @@ def device_row(fields: dict[str, Any], frames: int, training: bool, device: torc
     replayed.zero_()
     graph.replay()
     apart = (call() - replayed).abs().max().item()
-    return row | {"replayed_ms": median_ms(graph.replay, device), "apart": apart}
+    return row | {"replayed_ms": 1000 * median_seconds(graph.replay, REPEATS, device), "apart": apart}
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -256,7 +250,7 @@ def main() -> None:
     result = {"device": name, "frames": options.frames, "torch": torch.__version__, "rows": rows}
     print(markdown(result))
     if options.out is not None:
-        suffix = "" if device is None else re.sub(r"[^a-z0-9]+", "-", f"-{name}-{options.frames}-frames".lower())
+        suffix = "" if device is None else "-" + slug(f"{name}-{options.frames}-frames")
         write_result(options.out.with_name(options.out.name + suffix), result, markdown(result))
 
 

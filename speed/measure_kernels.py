@@ -124,6 +124,11 @@ def seconds(call: Callable[[], object], device: torch.device, clock: Clock = tim
     return clock() - start
 
 
+def median_seconds(call: Callable[[], object], repeats: int, device: torch.device) -> float:
+    """Median duration of a call after its warm-up."""
+    return statistics.median([seconds(call, device) for _ in range(1 + repeats)][1:])
+
+
 def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
     """Memory that a call allocates at its peak, by torch's own count."""
     if device.type == "cuda":
@@ -405,6 +410,11 @@ def device_name(device: torch.device) -> str:
     return f"{platform.machine()}, {torch.get_num_threads()} threads"
 
 
+def slug(name: str) -> str:
+    """A name as part of the name of a file."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
 def markdown(result: dict) -> str:
     """The result as a Markdown page."""
 
@@ -481,8 +491,7 @@ def main() -> None:
     print(markdown(result))
     if options.only == [""]:
         name = result["device"] if options.precision == "fp32" else f"{result['device']} {options.precision}"
-        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-        stem = options.out / f"kernels-{'public-' if public else ''}{slug}"
+        stem = options.out / f"kernels-{'public-' if public else ''}{slug(name)}"
         write_result(stem, result, markdown(result))
 
 

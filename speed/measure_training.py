@@ -17,14 +17,12 @@ answers are not timed.
 from __future__ import annotations
 
 import argparse
-import re
 import statistics
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from measure_kernels import device_name, seconds
+from measure_kernels import device_name, median_seconds, slug
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from training_loads import (
@@ -52,7 +50,6 @@ from dynfocus.training.trainer import GIB, answers_alone, mean_answer_loss, peak
 
 RESULTS = Path(__file__).parent / "results"
 STAGES = ("alignment", "instruction")
-WARM_UP = 1
 NEW_TOKENS = 32
 # Dense bf16 peaks of the makers' data sheets, FLOP/s.
 PEAKS = {
@@ -176,11 +173,6 @@ def measure_set(
         peak_memory() / GIB,
         load.samples / stage.global_batch * spent / 3600,
     )
-
-
-def median_seconds(call: Callable[[], object], repeats: int, device: torch.device) -> float:
-    """Median wall time of a call after its warm-up."""
-    return statistics.median([seconds(call, device) for _ in range(WARM_UP + repeats)][WARM_UP:])
 
 
 def measure_stage(size: Size, config: Config, width: int, name: str, options: argparse.Namespace, peak: float) -> list:
@@ -338,8 +330,7 @@ def main() -> None:
     config = load_config([REPOSITORY / "config" / f"{options.profile}.yaml"], options.set)
     options.gpus = options.gpus or config.hardware.processes
     result = measure(size, config, options)
-    name = f"training-{options.size}-{options.profile}-{result['device']}".lower()
-    stem = options.out / re.sub(r"[^a-z0-9]+", "-", name).strip("-")
+    stem = options.out / slug(f"training-{options.size}-{options.profile}-{result['device']}")
     write_result(stem, result, markdown(result))
     print(markdown(result))
 
