@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 
 from dynfocus.features.extract import TOGETHER, encode, gathered
+from dynfocus.features.precision import as_stored, pack
 from dynfocus.features.store import FRAMES, MESSAGE, UNREADABLE, FeatureStore, ShardWriter
 from dynfocus.network import clip
 
@@ -149,3 +150,33 @@ def test_frames_of_several_media_share_a_pass_and_return_to_their_media():
 
 def test_on_a_cpu_each_medium_has_its_own_pass():
     assert [len(group) for group in gathered([("a", np.zeros((1, 1)), None)] * 3, TOGETHER["cpu"])] == [1, 1, 1]
+
+
+def test_eight_bits_come_back_within_half_a_step(out):
+    media = [(name, 10.0 ** torch.arange(-4, 4) * features(number).float()) for number, name in enumerate(MEDIA)]
+    media[0][1][..., 3] = 5.0
+    writer = ShardWriter(out, MEDIA, "a")
+    for name, values in media:
+        stored, scale = pack(values, "int8")
+        writer.add(name, stored, torch.arange(len(values)), scale)
+    writer.finish()
+    store = FeatureStore(out.parent)
+    assert store.ids() == MEDIA
+    for name, values in media:
+        step = (values.amax((0, 1)) - values.amin((0, 1))) / 255
+        back = store.get(name)
+        assert back.dtype == torch.float16 and torch.equal(back, as_stored(values, "int8"))
+        assert ((back.float() - values).abs() <= 0.501 * step + 1e-3 * values.abs()).all()
+    assert (store.get(MEDIA[0])[..., 3] == 5).all()
+
+
+def test_a_killed_shard_of_eight_bits_goes_on(out):
+    for start in (range(3), range(3, 5)):
+        writer = ShardWriter(out, MEDIA, "a")
+        assert writer.count == start[0]
+        for number in start:
+            stored, scale = pack(features(number), "int8")
+            writer.add(MEDIA[number], stored, torch.arange(number + 1), scale)
+        writer.close() if start[0] == 0 else writer.finish()
+    store = FeatureStore(out.parent)
+    assert all(torch.equal(store.get(name), as_stored(features(n), "int8")) for n, name in enumerate(MEDIA))

@@ -15,7 +15,10 @@ from toy_network import FRAMES, GRID, WIDTH, toy_config, write_world
 from dynfocus.errors import UserError
 from dynfocus.features.extract import extract
 from dynfocus.features.live import FilmStore
+from dynfocus.features.store import FeatureStore
 from dynfocus.network import clip
+from dynfocus.network.vision import load_vision_tower
+from dynfocus.training.live import LiveEncoder
 from dynfocus.training.stage import train_stage
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "media"))
@@ -77,6 +80,16 @@ def test_on_the_fly_and_cached_are_the_same_training(films, datasets):
     one, other = (load_file(folder / "model.safetensors") for folder in (live, cached))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
     assert (live / "coverage.json").read_text() == (cached / "coverage.json").read_text()
+
+
+def test_on_the_fly_and_cached_are_the_same_eight_bits(films, tmp_path):
+    config, medium = config_of(films, feature_precision="int8"), "videos/p/003.mp4"
+    data = films / "data/webvid_qa"
+    extract(config, "webvid_qa", [medium], data, films / "backbones/clip", tmp_path / "a.safetensors", "a test")
+    tower = load_vision_tower(clip.load(films / "backbones/clip").visual, config.backbones.clip.layer)
+    film = FilmStore(data, [medium], config.video, tmp_path / "counts").get(medium)
+    made = LiveEncoder(tower, "int8", torch.float32)({"videos": [film]})["video_features"]
+    assert torch.equal(made[0], FeatureStore(tmp_path).get(medium).float())
 
 
 def test_frames_are_counted_once_and_again_only_where_a_film_changed(films, tmp_path, monkeypatch):

@@ -87,6 +87,7 @@ Line = Annotated[str, AfterValidator(line)]
 Plain = Annotated[str, AfterValidator(plain)]
 Folder = Annotated[str, AfterValidator(folder)]
 Once = AfterValidator(listed_once)
+FeaturePrecision = Literal["fp16", "fp32", "int8"]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Seeds = Annotated[list[Seed], Once]
 ZeroStage = Annotated[Literal[0, 1, 2], BeforeValidator(numeral)]
@@ -565,7 +566,10 @@ class Config(Section):
         "`mlflow`, `trackio` …; each needs its package.",
     )
     feature_shards: Count = Field(16, description="Parallel feature extraction jobs per set.")
-    feature_precision: Literal["fp16", "fp32"] = Field("fp16", description="Storage type of cached features.")
+    feature_precision: FeaturePrecision = Field(
+        "fp16",
+        description="Storage type of cached features; `int8` halves the cache of `fp16` (docs/data.md).",
+    )
     on_the_fly: Annotated[list[TrainingSet], Once] = Field(
         [],
         description="Training sets encoded while they are trained on, to the same losses, in place of cached features: "

@@ -26,7 +26,8 @@ from dynfocus.errors import UserError
 from dynfocus.evaluation.answer import reply_to
 from dynfocus.evaluation.answerers.base import Reply
 from dynfocus.evaluation.answerers.own import OwnModel, open_store
-from dynfocus.features.extract import DTYPES, compute_type, encode, read_medium
+from dynfocus.features.extract import compute_type, encode, read_medium
+from dynfocus.features.precision import as_stored
 from dynfocus.features.store import FeatureStore
 from dynfocus.network import clip as open_clip
 from dynfocus.network.vision import load_vision_tower
@@ -159,7 +160,7 @@ class Decoded:
     def _features(self, video: Path) -> torch.Tensor:
         read = read_medium(video.parent, video.name, self._config.video, self._tower.mean)
         (seen,) = encode(self._tower, [(video.name, *read)], self._device)
-        return seen.to("cpu", DTYPES[self._config.feature_precision])
+        return as_stored(seen, self._config.feature_precision).cpu()
 
 
 class Stored:

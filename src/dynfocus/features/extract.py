@@ -1,7 +1,8 @@
 """What the frozen visual encoder sees, extracted into shards (`dynfocus.features.store`).
 
-A shard is one safetensors file: `{medium}` holds features (T, N, d), `{medium}.frames` the indices
-(T,) of the sampled frames. Media are paths relative to `data/{set}/`; an image is T = 1.
+A shard is one safetensors file: `{medium}` holds features (T, N, d), `{medium}.frames` the indices (T,)
+of the sampled frames, `{medium}.scale` what 8 bits are worth. Media are paths relative to `data/{set}/`;
+an image is T = 1.
 
 Threads decode ahead, the frames of several media go through the encoder together, and each medium is
 appended to the shard as it is done: memory does not grow with the shard, and a killed job goes on.
@@ -30,11 +31,11 @@ from dynfocus.datasets.media import IMAGE_SUFFIXES
 from dynfocus.errors import MediumError, UserError
 from dynfocus.features.decode import sample
 from dynfocus.features.media import find, open_image
+from dynfocus.features.precision import READ, pack
 from dynfocus.features.store import ShardWriter
 from dynfocus.network import clip
 from dynfocus.network.vision import CLIP_MEAN, VisionTower, load_vision_tower
 
-DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
 TOGETHER = {"cpu": 1, "cuda": 128}
 """Frames gathered for one pass: a GPU wants many, on a CPU each medium alone gives the same bits in any shard."""
 READ_AHEAD = 2
@@ -69,7 +70,9 @@ def extract(
         readable = _noting_faults(name, writer, decoded)
         for group in gathered(readable, TOGETHER[device.type]):
             for (medium, _, indices), values in zip(group, encode(tower, group, device), strict=True):
-                writer.add(medium, values.to("cpu", DTYPES[config.feature_precision]), torch.from_numpy(indices))
+                stored, scale = pack(values, config.feature_precision)
+                scale = None if scale is None else scale.cpu()
+                writer.add(medium, stored.cpu(), torch.from_numpy(indices), scale)
             progress.update(task, completed=writer.count)
         faults = list(writer.state.faults.values())
         if media and (len(media) - len(faults)) / len(media) < config.video.min_readable:
@@ -83,7 +86,7 @@ def extract(
 def compute_type(config: Config) -> torch.dtype:
     """Type in which the encoder computes: half on a GPU where features are stored in half, as in the released code."""
     on_gpu = config.hardware.device == "cuda"
-    return DTYPES[config.feature_precision] if on_gpu else torch.float32
+    return READ[config.feature_precision] if on_gpu else torch.float32
 
 
 def encode(tower: VisionTower, group: list[Decoded], device: torch.device) -> Iterator[torch.Tensor]:

@@ -19,11 +19,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dynfocus.errors import UserError
+from dynfocus.features.precision import unpack
 from dynfocus.files import writing
 
 FRAMES = ".frames"
+SCALE = ".scale"
 UNREADABLE = "unreadable"
-NAMES = {torch.float16: "F16", torch.float32: "F32", torch.int64: "I64"}
+NAMES = {torch.float16: "F16", torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
 ALIGNMENT = 8
 ENTRY = 112
 """Bytes of the header set aside per tensor, besides its name."""
@@ -66,19 +68,20 @@ class ShardWriter:
     @property
     def finished(self) -> set[str]:
         """Media that need no work any more, readable or not."""
-        return {name for name in self.state.entries if not name.endswith(FRAMES)} | set(self.state.faults)
+        return set(_media(self.state.entries)) | set(self.state.faults)
 
     @property
     def count(self) -> int:
         """Number of media that need no work any more."""
-        return len(self.state.entries) // 2 + len(self.state.faults)
+        return len(self.finished)
 
-    def add(self, medium: str, features: Tensor, frames: Tensor) -> None:
-        """Append the features (T, N, d) of a medium and the indices (T,) of their frames."""
-        entries = {}
+    def add(self, medium: str, features: Tensor, frames: Tensor, scale: Tensor | None = None) -> None:
+        """Append the features (T, N, d) of a medium, the indices (T,) of their frames, and of 8 bits the scale."""
+        tensors = {medium + FRAMES: frames.long(), medium: features}
+        if scale is not None:
+            tensors[medium + SCALE] = scale
         with writing(self._partial):
-            for name, tensor in ((medium + FRAMES, frames.long()), (medium, features)):
-                entries[name] = self._append(tensor)
+            entries = {name: self._append(tensor) for name, tensor in tensors.items()}
             self._data.flush()
             self.state.entries |= entries
             self._note({"entries": entries, "size": self.state.size})
@@ -118,7 +121,8 @@ class ShardWriter:
         size = content.numel() * content.element_size()
         if size % ALIGNMENT:
             raise ValueError(
-                f"a tensor of {size} bytes would break the alignment; patches x width must be divisible by 4"
+                f"a tensor of {size} bytes would break the alignment; "
+                f"patches x width must be divisible by {ALIGNMENT // content.element_size()}"
             )
         self._data.write(content.view(-1).view(torch.uint8).numpy().data if size else b"")
         begin, self.state.size = self.state.size, self.state.size + size
@@ -155,12 +159,7 @@ class FeatureStore:
     def __init__(self, folder: Path | str):
         self._folder = Path(folder)
         self._shards = [_opened(path) for path in sorted(self._folder.glob("*.safetensors"))]
-        self._where = {
-            key: shard
-            for shard in self._shards
-            for key in shard.keys()  # noqa: SIM118 (the handle is not iterable)
-            if not key.endswith(FRAMES)
-        }
+        self._where = {key: shard for shard in self._shards for key in _media(shard.keys())}
 
     def __contains__(self, medium: str) -> bool:
         return medium in self._where
@@ -170,8 +169,10 @@ class FeatureStore:
         return list(self._where)
 
     def get(self, medium: str) -> Tensor:
-        """Features (T, N, d) of a medium, in the type in which they are stored."""
-        return self._shard(medium).get_tensor(medium)
+        """Features (T, N, d) of a medium, in the type of `precision.READ`."""
+        shard = self._shard(medium)
+        stored = shard.get_tensor(medium)
+        return unpack(stored, shard.get_tensor(medium + SCALE) if stored.dtype == torch.uint8 else None)
 
     def frames(self, medium: str) -> Tensor:
         """Indices (T,) of the frames that the features belong to."""
@@ -181,6 +182,11 @@ class FeatureStore:
         if medium not in self._where:
             raise UserError(f"{self._folder}: no features of {medium}; run `dynfocus extract-features` for this set")
         return self._where[medium]
+
+
+def _media(names: Iterable[str]) -> list[str]:
+    """The media among the names of a shard's tensors: every one has its frames."""
+    return [name.removesuffix(FRAMES) for name in names if name.endswith(FRAMES)]
 
 
 def _opened(shard: Path) -> Any:
@@ -200,6 +206,6 @@ def _parsed(line: str) -> dict[str, Any] | None:
 
 
 def _room(media: Iterable[str]) -> int:
-    """Bytes before the data: the header's length and room for two tensors, or a fault, per medium."""
-    names = sum(2 * (len(json.dumps(medium, ensure_ascii=False).encode()) + len(FRAMES) + ENTRY) for medium in media)
+    """Bytes before the data: the header's length and room for three tensors, or a fault, per medium."""
+    names = sum(3 * (len(json.dumps(medium, ensure_ascii=False).encode()) + len(FRAMES) + ENTRY) for medium in media)
     return -(-(8 + FIXED + names) // ALIGNMENT) * ALIGNMENT

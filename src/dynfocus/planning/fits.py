@@ -72,7 +72,8 @@ def fit(config: Config, run: str, stage: str, card: Gpu) -> Fit:
 def live_encoder_bytes(config: Config, settings: Stage) -> float:
     """Memory of the visual encoder beside a training that encodes a set on the fly."""
     live = set(settings.datasets) & set(config.on_the_fly)
-    return BYTES[config.feature_precision] * backbones(config).clip.parameters if live else 0.0
+    width = BYTES["fp32" if config.feature_precision == "fp32" else "fp16"]
+    return width * backbones(config).clip.parameters if live else 0.0
 
 
 def heaviest_load(config: Config, settings: Stage) -> tuple[memory.Load, str]:

@@ -28,7 +28,7 @@ from dynfocus.steps.table import (
 from dynfocus.training.memory import Transformer
 
 GIGA = 1e9
-BYTES = {"fp16": 2, "fp32": 4, "bf16": 2}
+BYTES = {"int8": 1, "fp16": 2, "fp32": 4, "bf16": 2}
 OPTIMIZER_BYTES = 12
 KEPT_CHECKPOINTS = 2
 PREFETCHED = 2

@@ -13,17 +13,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dynfocus.config.schema import FeaturePrecision
 from dynfocus.features.extract import TOGETHER, seen
+from dynfocus.features.precision import as_stored
 from dynfocus.network.vision import VisionTower
 from dynfocus.training.data import stacked
 
 
 @dataclass(frozen=True)
 class LiveEncoder:
-    """`tower` on the device of the training; `stored`: type of cached features, `dtype`: type of the model's input."""
+    """`tower` on the training's device; `stored`: as features would be stored, `dtype`: type of the model's input."""
 
     tower: VisionTower
-    stored: torch.dtype
+    stored: FeaturePrecision
     dtype: torch.dtype
 
     @property
@@ -45,6 +47,7 @@ class LiveEncoder:
     def _features(self, films: Sequence[Tensor]) -> list[Tensor]:
         """Features (T, N, d) of films (T, S, S, 3) uint8; as in extraction, on a CPU each film by itself."""
         if TOGETHER[films[0].device.type] == 1:
-            return [seen(self.tower, film).to(self.stored) for film in films]
+            return [as_stored(seen(self.tower, film), self.stored) for film in films]
         lengths = [len(film) for film in films]
-        return list(seen(self.tower, torch.cat(list(films))).to(self.stored).split(lengths))
+        together = seen(self.tower, torch.cat(list(films)))
+        return [as_stored(features, self.stored) for features in together.split(lengths)]

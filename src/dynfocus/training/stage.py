@@ -250,14 +250,14 @@ def _encoder(job: Job) -> LiveEncoder | None:
     """The visual encoder of a stage that reads films of some set itself."""
     if not set(job.settings.datasets) & set(job.config.on_the_fly):
         return None
-    from dynfocus.features.extract import DTYPES, compute_type
+    from dynfocus.features.extract import compute_type
     from dynfocus.network import clip
     from dynfocus.network.vision import load_vision_tower
     from dynfocus.training.live import LiveEncoder
 
     tower = load_vision_tower(clip.load(job.backbones / "clip").visual, job.config.backbones.clip.layer)
     tower = tower.to(job.config.hardware.device, compute_type(job.config))
-    return LiveEncoder(tower, DTYPES[job.config.feature_precision], job.dtype)
+    return LiveEncoder(tower, job.config.feature_precision, job.dtype)
 
 
 def _prepare_work(job: Job, samples: Samples, plan: Plan) -> None:
