@@ -8,12 +8,13 @@ import torch
 
 from dynfocus.config import load_config
 from dynfocus.measuring.computation import budget, measure_modules, paper_size_parameters
-from dynfocus.measuring.prototypes import TIMELINE
+from dynfocus.measuring.film import TIMELINE
 from dynfocus.network import DynFocusConfig, DynFocusForConditionalGeneration
 from dynfocus.network.complexity import module_parameters
 from dynfocus.reporting.computation import budget_table, computation_table
 from dynfocus.reporting.figures import write_figure
-from dynfocus.reporting.prototypes import Timeline, boundaries, choose_frames, spatial_figure, timeline_figure
+from dynfocus.reporting.film import Timeline, boundaries
+from dynfocus.reporting.prototypes import choose_frames, spatial_figure, timeline_figure
 from dynfocus.reporting.session import Session
 
 FRAMES, GRID, WIDTH = 12, 4, 8

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from score_files import score_record
 from dynfocus.config import load_config
 from dynfocus.measuring.pictures import to_text
 from dynfocus.reporting.claims import Outcome
-from dynfocus.reporting.film import film_of, marked, replies_table, strip_figure
+from dynfocus.reporting.film import MOST, Film, film_of, marked, replies_table, strip_figure
 from dynfocus.reporting.forest import WIDEST, line_of
 from dynfocus.reporting.names import in_words, side_name
 from dynfocus.reporting.report import GROUPS
@@ -88,7 +89,7 @@ def measure(session: Session) -> dict:
     }  # fmt: skip
     found = {
         "run": "dynfocus_full", "benchmark": "video_mme", "video": "data/a.mp4", "question": "what?",
-        "timeline": timeline, "frames": 3 * [frame], "seconds": [0.0, 2.0, 4.0],
+        "timeline": timeline, "frames": 3 * [frame], "seconds": [0.0, 2.0, 4.0], "fine": 3 * [[[0, 1], [0, 0]]],
         "questions": [
             {"id": "1", "question": "what?", "truth": "red"}, {"id": "2", "question": "who?", "truth": "ring"},
         ],
@@ -106,6 +107,14 @@ def test_a_film_counts_its_tokens_and_shows_every_frame(session):
     said = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert said.count("rod") == 2 and said.count("cone") == 1 and "4 s" in said
     assert "44 tokens instead of 120" in figure.get_suptitle()
+    assert film.grid == 2 and film.frames[0].outline == "M1 0L1 1M1 1L2 1"
+
+
+def test_of_a_long_film_all_cones_and_rods_between_them_are_shown(session):
+    (frame, *_), cones = film_of(measure(session), session.titles).frames, {5, 250, 299}
+    frames = tuple(replace(frame, number=number, cone=number in cones) for number in range(300))
+    shown = [one.number for one in Film("a", "DynFocus", "what?", frames, 2).shown]
+    assert len(shown) == MOST and cones <= set(shown) and shown == sorted(shown) and shown[0] == 0
 
 
 def test_replies_stand_beside_the_truth(session):

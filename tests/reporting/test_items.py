@@ -246,11 +246,20 @@ def test_a_conversation_shows_frames_replies_and_annotation_in_order(tmp_path):
     session, grey = session_of(tmp_path), np.full((8, 8, 3), 90, dtype=np.uint8)
     assert (from_text(to_text(grey)) == grey).all()
     turns = [{"question": f"what {number}", "reply": f"reply {number}", "gold": "ball"} for number in range(3)]
-    case = {"video": "1.mp4", "frames": [{"number": 4, "picture": to_text(grey)}], "turns": turns}
+    timeline = {
+        **{"prototype_of_frame": [0, 0], "prototype_frames": [1], "scores": [1.0], "cones": [False, True]},
+        "tokens_per_frame": [2, 40],
+    }
+    case = {
+        **{"run": "dynfocus_full", "video": "1.mp4", "question": "what 0", "timeline": timeline, "turns": turns},
+        **{"fine": 2 * [[[0, 1], [0, 0]]], "frames": 2 * [to_text(grey)], "seconds": [0.0, 4.0]},
+    }
     store(session, "figure_1", {"cases": [case]})
     (table,), figures, notes = case_studies(session, "figure_1")
     assert [row.cells[1] for row in table.rows] == ["reply 0", "reply 1", "reply 2"] and not notes
-    assert list(figures) == ["case_1"]
+    (figure, _), *others = figures.values()
+    said = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert not others and [text for text in said if text] == ["0 s", "2", "rod", "4 s", "40", "cone"]
 
 
 def test_a_figure_without_its_measurement_says_how_to_make_it(tmp_path):

@@ -27,6 +27,8 @@ ITEM = "figure_3"
 """The report item whose measurement holds the film."""
 WIDEST = 12
 """Frames in a row of the strip."""
+MOST = 48
+"""Frames shown of a film."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,10 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame as it is shown; `picture` is a PNG as base64 text, `seconds` None where it was not measured."""
+    """A frame as it is shown; `picture` is a PNG as base64 text, `seconds` None where it was not measured.
+
+    `outline`: where fine prototypes meet, an SVG path in patches.
+    """
 
     number: int
     picture: str
@@ -56,6 +61,7 @@ class Frame:
     colour: str
     cone: bool
     tokens: int
+    outline: str
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class Film:
     run: str
     question: str
     frames: tuple[Frame, ...]
+    grid: int
 
     @property
     def cones(self) -> int:
@@ -82,10 +89,19 @@ class Film:
         """Tokens if every frame had those of the largest."""
         return len(self.frames) * max(frame.tokens for frame in self.frames)
 
+    @property
+    def shown(self) -> list[Frame]:
+        """All frames; of a long film its cones, at most `MOST`, and evenly spaced rods."""
+        if len(self.frames) <= MOST:
+            return list(self.frames)
+        cones, rods = ([frame for frame in self.frames if frame.cone is kind] for kind in (True, False))
+        spread = np.linspace(0, len(rods) - 1, max(0, MOST - len(cones))).round().astype(int)
+        return sorted([*cones[:MOST], *(rods[place] for place in spread)], key=lambda frame: frame.number)
+
 
 def film_of(found: Mapping[str, Any], titles: Mapping[str, str]) -> Film:
     """The film of a measurement; `titles` names the runs."""
-    timeline = Timeline.of(found["timeline"])
+    timeline, fine = Timeline.of(found["timeline"]), np.array(found["fine"])
     seconds = found.get("seconds") or [None] * len(found["frames"])
     frames = (
         Frame(
@@ -96,24 +112,34 @@ def film_of(found: Mapping[str, Any], titles: Mapping[str, str]) -> Film:
             colour=to_hex(colormaps["tab20"](int(timeline.prototype_of_frame[number]) % 20)),
             cone=bool(timeline.cones[number]),
             tokens=int(timeline.tokens_per_frame[number]),
+            outline="".join(f"M{x} {y}L{u} {v}" for (x, y), (u, v) in boundaries(fine[number])),
         )
         for number, picture in enumerate(found["frames"])
     )
     run = titles.get(found["run"], found["run"])
-    return Film(Path(found["video"]).name, run, found["question"], tuple(frames))
+    return Film(Path(found["video"]).name, run, found["question"], tuple(frames), fine.shape[-1])
+
+
+def boundaries(labels: NDArray[np.integer]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Segments ((x, y), (x, y)) between neighbouring patches of different clusters, of labels (grid, grid)."""
+    rows, columns = np.nonzero(labels[:, 1:] != labels[:, :-1])
+    upright = [((x + 1, y), (x + 1, y + 1)) for y, x in zip(rows.tolist(), columns.tolist(), strict=True)]
+    rows, columns = np.nonzero(labels[1:] != labels[:-1])
+    return upright + [((x, y + 1), (x + 1, y + 1)) for y, x in zip(rows.tolist(), columns.tolist(), strict=True)]
 
 
 def strip_figure(film: Film) -> Figure:
     """Every frame of a film with its tokens below: cones framed in orange, rods smaller and in blue."""
     use_style()
-    columns = min(WIDEST, len(film.frames))
-    rows = -(-len(film.frames) // columns)
+    shown = film.shown
+    columns = min(WIDEST, len(shown))
+    rows = -(-len(shown) // columns)
     figure, grid = pyplot.subplots(
         rows, columns, squeeze=False, figsize=(0.8 * columns, 1.28 * rows + 0.3), gridspec_kw={"wspace": 0.06}
     )
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, frame in zip(grid.flat, film.frames, strict=False):
+    for axes, frame in zip(grid.flat, shown, strict=False):
         draw_frame(axes, frame)
     rods = len(film.frames) - film.cones
     figure.suptitle(

@@ -6,8 +6,9 @@ import io
 from collections.abc import Collection
 from pathlib import Path
 
+from dynfocus.config.names import BENCHMARKS
 from dynfocus.config.schema import Config
-from dynfocus.reporting.names import BENCHMARKS, benchmark_name, metric_name
+from dynfocus.reporting.names import benchmark_name, metric_name
 from dynfocus.reporting.results import Gap, Results
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Comparison, Table, own_cell, plain_table

@@ -5,17 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-BENCHMARKS = {
-    "msvd_qa": "MSVD-QA",
-    "msrvtt_qa": "MSRVTT-QA",
-    "activitynet_qa": "ActivityNet-QA",
-    "vcg_bench": "VCG-Bench",
-    "video_mme": "Video-MME",
-    "lvbench": "LVBench",
-    "mlvu": "MLVU",
-    "videohallucer": "VideoHallucer",
-}
-"""Identifier of a benchmark -> its name, in the order of the report."""
+from dynfocus.config.names import BENCHMARKS
+from dynfocus.evaluation.benchmarks import benchmark
+
 METRICS = {
     "m_avg": "M-Avg",
     "g_avg": "G-Avg",
@@ -30,7 +22,7 @@ RULE_JUDGE = "the offline rule judge"
 
 def benchmark_name(name: str) -> str:
     """A benchmark as it calls itself."""
-    return BENCHMARKS.get(name, name)
+    return (benchmark(name).title if name in BENCHMARKS else "") or name
 
 
 def metric_name(name: str) -> str:
@@ -52,6 +44,7 @@ def side_name(text: str, titles: Mapping[str, str]) -> str:
 
 def in_words(text: str, titles: Mapping[str, str]) -> str:
     """A sentence with the identifiers of runs and benchmarks in it replaced by their names."""
-    known = {**BENCHMARKS, **{run: title for run, title in titles.items() if "_" in run}}
+    known = {name: benchmark_name(name) for name in BENCHMARKS}
+    known |= {run: title for run, title in titles.items() if "_" in run}
     pattern = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
     return re.sub(rf"\b({pattern})\b", lambda match: known[match[0]], text)

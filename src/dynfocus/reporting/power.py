@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from dynfocus.config.names import BENCHMARKS
 from dynfocus.evaluation.crossed import LEVEL, Components, Effect, detectable, mean_components, seeds_needed
 from dynfocus.evaluation.evidence import Evidence
 from dynfocus.paper.register import Claim, load_claims, margin_of
 from dynfocus.reporting.claims import NEEDED_SEEDS, Tested, measure_all
 from dynfocus.reporting.headline import UNITS
-from dynfocus.reporting.names import BENCHMARKS, metric_name
+from dynfocus.reporting.names import benchmark_name, metric_name
 from dynfocus.reporting.tables import DECIMALS, Comparison, Table, plain_table
 
 STUDIES = (3, 5, 10, 20)
@@ -86,7 +87,7 @@ def power_table(evidence: Evidence, claims: Sequence[Claim] | None = None) -> Ta
         "Variance: shares of that of a mean difference with the seeds there are. With ever more seeds the share of "
         "films and questions remains.",
     ]
-    rows = [((BENCHMARKS[one.benchmark], metric_name(one.metric)), power_cells(one, strict)) for one in found]
+    rows = [((benchmark_name(one.benchmark), metric_name(one.metric)), power_cells(one, strict)) for one in found]
     return plain_table("power", "What these seeds can find", ("Benchmark", "Metric"), columns, rows, notes=notes)
 
 

@@ -13,18 +13,10 @@ from numpy.typing import NDArray
 
 from dynfocus.measuring.pictures import from_text
 from dynfocus.reporting.figures import BLUE, GREY, ORANGE, shorten, use_style
-from dynfocus.reporting.film import Timeline, film_of, strip_figure
+from dynfocus.reporting.film import Timeline, boundaries, film_of, strip_figure
 from dynfocus.reporting.session import Session
 
 SHOWN_FRAMES = 6
-
-
-def boundaries(labels: NDArray[np.integer]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Segments ((x, y), (x, y)) between neighbouring patches of different clusters, of labels (grid, grid)."""
-    rows, columns = np.nonzero(labels[:, 1:] != labels[:, :-1])
-    upright = [((x + 1, y), (x + 1, y + 1)) for y, x in zip(rows.tolist(), columns.tolist(), strict=True)]
-    rows, columns = np.nonzero(labels[1:] != labels[:-1])
-    return upright + [((x, y + 1), (x + 1, y + 1)) for y, x in zip(rows.tolist(), columns.tolist(), strict=True)]
 
 
 def choose_frames(timeline: Timeline, count: int = SHOWN_FRAMES) -> list[int]:

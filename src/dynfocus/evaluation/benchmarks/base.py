@@ -29,13 +29,14 @@ Verdicts = Mapping[tuple[str, str], Verdict]
 class Benchmark(ABC):
     """One benchmark: how its files become questions, and how replies become samples.
 
-    `name` is the key of the registry, `data_set` the folder below `data/`, `headline` the metric of
-    the paper's tables. A metric whose name has `_official` in it reproduces the official script.
-    `video_folders` are the folders below `data_set` in which videos are looked for, the official one first;
-    `averaged_over` is the grouping over whose labels the headline is a mean, if it is one.
+    `name` is the key of the registry, `title` what the report calls it (the name where it is empty), `data_set` the
+    folder below `data/`, `headline` the metric of the paper's tables. A metric whose name has `_official` in it
+    reproduces the official script. `video_folders` are the folders below `data_set` in which videos are looked for,
+    the official one first; `averaged_over` is the grouping over whose labels the headline is a mean, if it is one.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str] = ""
     data_set: ClassVar[str]
     headline: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]

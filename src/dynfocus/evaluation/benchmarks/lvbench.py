@@ -31,6 +31,7 @@ class LvBench(MultipleChoice):
     """
 
     name = "lvbench"
+    title = "LVBench"
     data_set = "lvbench"
     video_folders = ("videos", "video", ".")
     metrics = (

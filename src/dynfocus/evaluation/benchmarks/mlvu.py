@@ -55,6 +55,7 @@ class Mlvu(MultipleChoice):
     """
 
     name = "mlvu"
+    title = "MLVU"
     data_set = "mlvu"
     judged = True
     headline = "m_avg"
@@ -154,6 +155,7 @@ class MlvuTest(Mlvu):
     """
 
     name = "mlvu_test"
+    title = "MLVU test"
     data_set = "mlvu_test"
     judged = False
     video_folders = ("video",)

@@ -28,6 +28,7 @@ class NextQaTest(MultipleChoice):
     """
 
     name = "nextqa_test"
+    title = "NExT-QA"
     data_set = "nextqa_test"
     video_folders = (VIDEOS, "videos")
     metrics = (Metric("accuracy", "accuracy"),)

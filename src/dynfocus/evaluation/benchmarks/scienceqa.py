@@ -26,6 +26,7 @@ class ScienceQaTest(MultipleChoice):
     """
 
     name = "scienceqa_test"
+    title = "ScienceQA"
     data_set = "scienceqa_test"
     video_folders = (f"images/{SPLIT}",)
 

@@ -167,6 +167,7 @@ class MsvdQa(ShortAnswer):
     """
 
     name = "msvd_qa"
+    title = "MSVD-QA"
     data_set = "msvd_qa"
     video_suffix = ".avi"
 
@@ -186,6 +187,7 @@ class MsrvttQa(ShortAnswer):
     """MSRVTT-QA: about 72,820 test questions on 2,990 videos `videos/{video_name}.mp4`; 7010 is `video7010`."""
 
     name = "msrvtt_qa"
+    title = "MSRVTT-QA"
     data_set = "msrvtt_qa"
     video_folders = ("videos", "videos/all", "video", "compressed_videos", "all")
 
@@ -201,6 +203,7 @@ class ActivityNetQa(ShortAnswer):
     """
 
     name = "activitynet_qa"
+    title = "ActivityNet-QA"
     data_set = "activitynet_qa"
     video_folders = ("all_test", "videos")
     types = ("motion", "spatial", "temporal", "yes/no", "colour", "object", "location", "number", "other")

@@ -37,6 +37,7 @@ class VcgBench(Benchmark):
     """
 
     name = "vcg_bench"
+    title = "VCG-Bench"
     data_set = "vcg_bench"
     judged = True
     headline = "score"

@@ -33,6 +33,7 @@ class VideoMme(MultipleChoice):
     """
 
     name = "video_mme"
+    title = "Video-MME"
     data_set = "video_mme"
     video_folders = ("data", "video", "videos")
     has_subtitles = True

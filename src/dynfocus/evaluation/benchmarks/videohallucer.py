@@ -31,6 +31,7 @@ class VideoHallucer(Benchmark):
     """
 
     name = "videohallucer"
+    title = "VideoHallucer"
     data_set = "videohallucer"
     headline = "accuracy"
     video_folders = tuple(f"{category}/videos" for category in CATEGORIES)
