@@ -241,7 +241,7 @@ READERS = {
     "report on media": Reader(lambda file: require(file, 0.5), "coverage.json", REPORT),
     "subtitles": Reader(captions, "a.srt", SUBTITLES, text_of),
     "times of a rule": Reader(
-        lambda file: read_costs(file.parents[2]), "logs/benchmarks/a.tsv", [["s", "max_rss"], [1.5, "-"]], tabs_of
+        lambda file: read_costs(file.parent), "times/a.tsv", [["s", "max_rss"], [1.5, "-"]], tabs_of
     ),
     "shape of a language model": Reader(shape_of, "llm.json", LLM),
     "training set": Reader(lambda file: load_records("llava_cc3m", file.parent), "chat.json", [TALK, TALK | {"id": 2}]),

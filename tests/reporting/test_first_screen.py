@@ -34,9 +34,7 @@ def outcome(verdict: Verdict, difference: float | None = 1.0, **fields) -> Outco
 
 def test_the_verdict_counts_what_was_decided():
     found = 3 * [outcome(Verdict.REPLICATES)] + [outcome(Verdict.CONTRADICTED, -5.0)] + [outcome(Verdict.UNDECIDED)]
-    assert verdict_sentence(found) == (
-        "Of the paper's 5 directions 3 replicate, 1 is contradicted and 1 stays undecided."
-    )
+    assert verdict_sentence(found) == ("Of the paper's 5 claims 3 replicate, 1 is contradicted and 1 stays undecided.")
     single = [outcome(Verdict.UNDECIDED, 4.0, seeds=["0"]), outcome(Verdict.UNDECIDED, -4.0, seeds=["0"])]
     assert "a verdict needs 3 seeds, and there is 1. By sign alone 1 of 2 point" in verdict_sentence(single)
     assert "has been measured yet" in verdict_sentence([outcome(Verdict.NOT_ATTEMPTED, None)])
@@ -69,7 +67,7 @@ def test_at_another_scale_ranks_take_the_place_of_differences(scores):
     table = paper_table("table_5", "Clustering", Results(root, (0,)), Scale("mini", "small"), heads=("Clustering",))
     column = table.columns.index("MSVD-QA Acc")
     said = {row.labels[0]: table.ranks(column).get(place) for place, row in enumerate(table.rows)}
-    assert said["DPC-KNN"] == "rank 2 of 3, paper's 1"
+    assert said["DPC-KNN"] == "rank 2 of these 3, paper 1"
     assert all(cell.difference is None for cell in table.comparisons())
     paper_size = paper_table("table_5", "Clustering", Results(root, (0,)), Scale("paper"), heads=("Clustering",))
     assert not paper_size.ranks(column)

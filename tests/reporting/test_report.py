@@ -19,6 +19,7 @@ from dynfocus.reporting.figures import curves
 from dynfocus.reporting.report import headline, render
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Comparison, plain_table
+from dynfocus.steps.layout import Layout
 from dynfocus.steps.manifests import content_hash, record
 from dynfocus.steps.table import JudgeAgain, JudgeAnswers
 
@@ -169,7 +170,7 @@ def test_evidence_that_the_repository_carries_decides_claims_in_a_report_of_one_
 
 
 def test_costs_come_from_the_timings(root):
-    folder = root / "logs/benchmarks/train_instruction/dynfocus"
+    folder = Layout(root).times / "train_instruction/dynfocus"
     folder.mkdir(parents=True)
     (folder / "seed-0.tsv").write_text("s\th:m:s\tmax_rss\tcpu_time\n125.0\t0:02:05\t1500.5\tNA\n")
     html = make_page(root)

@@ -8,6 +8,8 @@ import json
 import re
 import socket
 import stat
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -150,12 +152,23 @@ def test_versions_are_equal_everywhere(repository):
     assert len(set(stated.values())) == 1, f"write one version in all of them, then `make lock`: {stated}"
 
 
+def test_the_hooks_before_a_commit_pass(repository, files):
+    config = yaml.safe_load((repository / ".pre-commit-config.yaml").read_text())
+    kinds = {"python": r"\.py$"}
+    for hook in (hook for repo in config["repos"] for hook in repo["hooks"]):
+        chosen = hook.get("files") or kinds[hook["types"][0]]
+        touched = [str(file) for file in files if re.search(chosen, file.as_posix())]
+        command = [Path(sys.executable).parent / hook["entry"].split()[0], *hook["entry"].split()[1:], *touched]
+        done = subprocess.run(command, cwd=repository, capture_output=True, text=True)
+        assert touched and done.returncode == 0, f"{hook['id']}: {done.stdout}{done.stderr}"
+
+
 def test_notebooks_are_stored_without_what_a_run_leaves(repository, files):
     for file in files:
         if file.suffix != ".ipynb":
             continue
         notebook = json.loads((repository / file).read_text())
-        repair = f"{file}: run `.venv/bin/nbstripout {file}`"
+        repair = f"{file}: run `.venv/bin/nbstripout --keep-id {file}`"
         for cell in notebook["cells"]:
             assert not cell.get("outputs") and cell.get("execution_count") is None, repair
             assert set(cell["metadata"]) <= {"tags"}, repair

@@ -568,7 +568,7 @@ class Config(Section):
     feature_shards: Count = Field(16, description="Parallel feature extraction jobs per set.")
     feature_precision: FeaturePrecision = Field(
         "fp16",
-        description="Storage type of cached features; `int8` halves the cache of `fp16` (docs/data.md).",
+        description="Storage type of cached features; `int8` halves the cache of `fp16` (docs/cluster.md).",
     )
     on_the_fly: Annotated[list[TrainingSet], Once] = Field(
         [],

@@ -40,4 +40,5 @@ def device_name(device: str) -> str:
 
     if device == "cuda":
         return torch.cuda.get_device_name()
-    return f"{torch.get_num_threads()} thread(s) of a {platform.machine()} CPU"
+    threads = torch.get_num_threads()
+    return f"{threads} thread{'s' * (threads != 1)} of a {platform.machine()} CPU"

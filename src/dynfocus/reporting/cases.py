@@ -6,15 +6,18 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from dynfocus.reporting.film import film_of, strip_figure
+from dynfocus.reporting.film import film_of, marked, strip_figure
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Table, plain_table
 
 
-def conversation_table(id: str, video: str, turns: Sequence[dict[str, str]]) -> Table:
-    """A conversation as a table: question, the model's reply and the answer of the annotation."""
-    rows = [((str(number),), (turn["question"], turn["reply"], turn["gold"])) for number, turn in enumerate(turns, 1)]
-    return plain_table(id, f"Conversation about {video}", ("Turn",), ("Question", "Reply", "Annotated answer"), rows)
+def conversation_table(id: str, title: str, turns: Sequence[dict[str, str]]) -> Table:
+    """A conversation as a table: question, the model's reply (a tick where it is right) and the annotated answer."""
+    rows = [
+        ((str(number),), (turn["question"], marked(turn["reply"], turn["gold"]), turn["gold"]))
+        for number, turn in enumerate(turns, 1)
+    ]
+    return plain_table(id, title, ("Turn",), ("Question", "Reply", "Annotated answer"), rows)
 
 
 def case_studies(session: Session, item: str) -> tuple[list[Table], dict[str, tuple[Figure, str]], list[str]]:
@@ -24,8 +27,8 @@ def case_studies(session: Session, item: str) -> tuple[list[Table], dict[str, tu
         return [], {}, [f"missing: {found['gap']}"]
     tables, figures = [], {}
     for number, case in enumerate(found["cases"], 1):
-        tables.append(conversation_table(f"case_{number}", case["video"], case["turns"]))
+        tables.append(conversation_table(f"case_{number}", f"Conversation about film {number}", case["turns"]))
         film = film_of(case, session.titles)
-        caption = f"Frames of {film.name} with their tokens: cones (orange) have many, rods (blue) few."
+        caption = f"Frames of film {number} with their tokens: cones (orange) have many, rods (blue) few."
         figures[f"case_{number}"] = (strip_figure(film), caption)
     return tables, figures, []

@@ -25,6 +25,8 @@ from dynfocus.reporting.tables import Comparison, Table, plain_table
 ITEM = "cone_recall"
 KINDS = ("cones", "drawn among prototypes", "all prototypes", "evenly spaced", "random frames")
 STAGES = ("untrained", "after stage 1", "after stage 2")
+PANELS = 3
+"""Panels side by side in a figure."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +151,19 @@ def recall_figure(found: list[Recall], run: str) -> Figure:
     panels = list(dict.fromkeys((one.benchmark, one.frames) for one in chosen))
     if not panels:
         raise UserError(f"{run}: no recall was measured; name it among the runs of the item {ITEM}")
-    figure, grid = pyplot.subplots(1, len(panels), sharey=True, squeeze=False, figsize=(1.2 + 1.75 * len(panels), 3.0))
+    columns = min(PANELS, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, grid = pyplot.subplots(
+        rows,
+        columns,
+        sharey=True,
+        squeeze=False,
+        figsize=(1.2 + 1.85 * columns, 0.6 + 2.2 * rows),
+    )
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
     lines = {"drawn among prototypes": (ORANGE, "--"), "all prototypes": (GREEN, "-"), "evenly spaced": (GREY, ":")}
-    for axes, (name, frames) in zip(grid[0], panels, strict=True):
+    for axes, (name, frames) in zip(grid.flat, panels, strict=False):
         stages = {one.stage: one for one in chosen if (one.benchmark, one.frames) == (name, frames)}
         for place, stage in enumerate(STAGES):
             if stage not in stages:
@@ -176,7 +188,8 @@ def recall_figure(found: list[Recall], run: str) -> Figure:
         axes.set_title(f"{benchmark_name(name)}\nT = {frames}, K/L = {first.cones}/{first.prototypes}", fontsize=7.5)
         axes.set_xticks(range(len(STAGES)), ["start", "stage 1", "stage 2"], fontsize=7)
         axes.set_ylim(-3, 103)
-    grid[0][0].set_ylabel("events with a chosen frame (%)")
+    for row in grid:
+        row[0].set_ylabel("events with a chosen frame (%)", fontsize=7.5)
     handles = grid[0][0].get_legend_handles_labels()
     figure.legend(*handles, fontsize=7, loc="outside upper center", ncols=4, frameon=False)
     return figure

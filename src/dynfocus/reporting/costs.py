@@ -23,9 +23,8 @@ class JobCost:
     cpu: float | None
 
 
-def read_costs(root: Path) -> list[JobCost]:
-    """Every `{root}/logs/benchmarks/{rule}/...tsv`, or `{rule}.tsv`; no folder gives no rows."""
-    folder = root / "logs" / "benchmarks"
+def read_costs(folder: Path) -> list[JobCost]:
+    """Every `{rule}/...tsv`, or `{rule}.tsv`, in the folder of times; no folder gives no rows."""
     costs = []
     for path in sorted(folder.rglob("*.tsv")):
         rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
@@ -54,7 +53,7 @@ def clock(seconds: float) -> str:
 
 
 def costs_table(costs: Iterable[JobCost]) -> Table:
-    """Jobs, total and longest wall time, peak memory and share of the work, per rule, the dearest first."""
+    """Jobs, wall and CPU time, share of the work, longest job and peak memory, per rule, the dearest first."""
     by_rule: dict[str, list[JobCost]] = {}
     for cost in costs:
         by_rule.setdefault(cost.rule, []).append(cost)
@@ -62,15 +61,21 @@ def costs_table(costs: Iterable[JobCost]) -> Table:
     rows = []
     for rule, jobs in sorted(by_rule.items(), key=lambda entry: -sum(cost.seconds for cost in entry[1])):
         spent = sum(cost.seconds for cost in jobs)
+        computed = [cost.cpu for cost in jobs if cost.cpu is not None]
         memory = max((cost.memory for cost in jobs if cost.memory is not None), default=None)
         cells = (
             str(len(jobs)),
             clock(spent),
+            clock(sum(computed)) if computed else "–",
             f"{100 * spent / total:.0f} %" if total else "–",
             clock(max(cost.seconds for cost in jobs)),
             "–" if memory is None else f"{memory:.0f} MB",
         )
         rows.append(((rule,), cells))
-    notes = [f"All jobs together {clock(total)}; jobs that ran side by side count in full."] if rows else []
-    columns = ("Jobs", "Wall time", "Share", "Longest job", "Peak memory")
+    notes = [
+        f"All jobs of this folder together, of every seed: {clock(total)}; jobs that ran side by side count in full."
+        if rows
+        else "No job of the workflow ran in this folder: what it shows was pulled."
+    ]
+    columns = ("Jobs", "Wall time", "CPU time", "Share", "Longest job", "Peak memory")
     return plain_table("costs", "Wall time of every rule", ("Rule",), columns, rows, notes=notes)

@@ -114,8 +114,10 @@ def spread_equally(
     width = 1.24 * max((max(values) - min(values) for values in ends if values), default=0)
     for axes, values in zip((left, right), ends, strict=True):
         if values and width:
-            middle = (max(values) + min(values)) / 2
-            axes.set_xlim(middle - width / 2, middle + width / 2)
+            low = (max(values) + min(values)) / 2 - width / 2
+            if min(values) >= 0:
+                low = max(low, -0.03 * width)
+            axes.set_xlim(low, low + width)
 
 
 def shorten(labels: Sequence[str], limit: int = 60) -> str:
@@ -131,8 +133,12 @@ def curves(
     optimum: bool = True,
     markers: bool = True,
     log: bool = False,
+    chance: float | None = None,
 ) -> Figure:
-    """Lines of (value, low, high) over a setting, one per name; the best setting of each is ringed."""
+    """Lines of (value, low, high) over a setting, one per name; the best setting of each is ringed.
+
+    `chance`: what guessing gets, drawn as a line.
+    """
     use_style()
     figure, axes = pyplot.subplots()
     for number, (name, points) in enumerate(series.items()):
@@ -147,6 +153,8 @@ def curves(
     axes.set(xlabel=xlabel, ylabel=ylabel)
     if log:
         axes.set_yscale("log")
+    if chance is not None and series:
+        axes.axhline(chance, color=GREY, linestyle="--", linewidth=1, label=f"guessing, {chance:.0f} %")
     if series:
         axes.legend()
     else:
@@ -184,8 +192,11 @@ def similarity_curves(
     return figure
 
 
-def percent_bars(series: Mapping[str, Mapping[str, Comparison]], xlabel: str) -> Figure:
-    """Horizontal bars of 0 to 100 % with 95 % intervals: one group a label, one bar a series; gaps stay empty."""
+def percent_bars(series: Mapping[str, Mapping[str, Comparison]], xlabel: str, chance: float | None = None) -> Figure:
+    """Horizontal bars of 0 to 100 % with 95 % intervals: one group a label, one bar a series; gaps stay empty.
+
+    `chance`: what guessing gets, drawn as a line.
+    """
     use_style()
     labels = list(dict.fromkeys(label for bars in series.values() for label in bars))
     figure, axes = pyplot.subplots(figsize=(6.4, 0.8 + 0.36 * max(len(labels), 2) * max(len(series), 1)))
@@ -207,7 +218,9 @@ def percent_bars(series: Mapping[str, Mapping[str, Comparison]], xlabel: str) ->
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlim(0, 100)
     axes.set_xlabel(xlabel)
-    if len(series) > 1:
+    if chance is not None:
+        axes.axvline(chance, color=GREY, linestyle="--", linewidth=1, label=f"guessing, {chance:.0f} %")
+    if axes.get_legend_handles_labels()[0]:
         axes.legend()
     return figure
 
@@ -231,7 +244,8 @@ def basic_against_hallucinated(table: Table, profile: str) -> Figure:
             named.append((x, y, row.labels[0]))
         x, y = (mean_of([cell.ours for cell in cells]) for cells in (basic, hallucinated))
         if x is not None and y is not None:
-            axes.plot(x, y, "s", label=f"{row.labels[0]}, ours ({profile})", clip_on=False, zorder=3)
+            marker = MARKERS[len(axes.get_legend_handles_labels()[0]) % len(MARKERS)]
+            axes.plot(x, y, marker, alpha=0.8, label=f"{row.labels[0]}, ours ({profile})", clip_on=False, zorder=3)
     for x, y, height, name in spread_labels(named, 3.6):
         axes.annotate(
             name,

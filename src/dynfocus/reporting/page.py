@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dynfocus.reporting.numbers import signed
+from dynfocus.reporting.numbers import chance, signed
 
 if TYPE_CHECKING:
     from dynfocus.reporting.session import SavedItem
@@ -24,6 +24,7 @@ def environment() -> Environment:
     """The template environment; everything is escaped unless it is `Markup`."""
     made = Environment(loader=PackageLoader("dynfocus.reporting"), autoescape=True, undefined=StrictUndefined)
     made.filters["signed"] = signed
+    made.filters["chance"] = chance
     made.filters["slug"] = lambda text: text.replace(" ", "-")
     return made
 

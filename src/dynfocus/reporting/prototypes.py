@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dynfocus.measuring.pictures import from_text
-from dynfocus.reporting.figures import BLUE, GREY, ORANGE, shorten, use_style
+from dynfocus.reporting.figures import BLUE, ORANGE, shorten, use_style
 from dynfocus.reporting.film import Timeline, boundaries, film_of, strip_figure
 from dynfocus.reporting.session import Session
 
@@ -77,16 +77,11 @@ def timeline_figure(timeline: Timeline, title: str = "") -> Figure:
     figure, (members, scores, tokens) = pyplot.subplots(
         3, 1, sharex=True, figsize=(7.0, 3.9), gridspec_kw={"height_ratios": (0.6, 1.4, 1.4)}
     )
-    members.imshow(
-        colormaps["tab20"](timeline.prototype_of_frame % 20)[None],
-        extent=(-0.5, len(frames) - 0.5, 0, 1),
-        aspect="auto",
-        interpolation="nearest",
-    )
-    members.set(yticks=[], ylabel="event\nprototype")
+    members.bar(frames, 1, width=1, color=colormaps["tab20"](timeline.prototype_of_frame % 20))
+    members.set(yticks=[], ylim=(0, 1), ylabel="event\nprototype")
     members.grid(False)
     chosen = timeline.cones[timeline.prototype_frames] if len(timeline.scores) else np.zeros(0, dtype=bool)
-    for mask, colour, label in ((chosen, ORANGE, "chosen (cone)"), (~chosen, GREY, "left (rod)")):
+    for mask, colour, label in ((chosen, ORANGE, "chosen (cone)"), (~chosen, BLUE, "left (rod)")):
         if mask.any():
             places = timeline.prototype_frames[mask]
             scores.vlines(places, 0, timeline.scores[mask], color=colour, linewidth=1.2)
@@ -122,7 +117,8 @@ def prototype_figures(session: Session, item: str) -> tuple[dict[str, tuple[Figu
         ),
         "timeline": (
             timeline_figure(timeline, found["question"]),
-            "Event prototypes along the time line, their scores, and tokens per frame (orange: cones, blue: rods).",
+            "Event prototypes along the time line, their scores, each at the frame that stands for it, and tokens per "
+            "frame (orange: cones, blue: rods).",
         ),
     }
     return figures, []

@@ -36,7 +36,7 @@ from dynfocus.reporting.page import figures_html, page, table_html
 from dynfocus.reporting.power import power_table
 from dynfocus.reporting.results import Measured, Results
 from dynfocus.reporting.session import SavedItem, Session
-from dynfocus.reporting.summary import recall_summary, verdict_sentence
+from dynfocus.reporting.summary import recall_sentence, recall_summary, seed_spread, verdict_sentence
 from dynfocus.reporting.tables import Table, coverage_table
 from dynfocus.reporting.verdicts import scale_obstacle
 from dynfocus.steps.table import judged_twice
@@ -51,6 +51,7 @@ GROUPS = {
 """Part of the page -> its items; all others stand under `OTHERS`."""
 OTHERS = "Further"
 MAIN_RUN = "dynfocus"
+MAIN_SCORE = ("msvd_qa", "accuracy")
 """The run whose cones the first screen shows."""
 
 
@@ -91,6 +92,7 @@ def render(config: Config, root: Path, out: Path) -> None:
         verdicts=count_verdicts(of_paper),
         outcomes=of_paper,
         headline=table_html(headline_table(config, root), record_link),
+        spread=seed_spread(evidence.of(MAIN_RUN, *MAIN_SCORE), titles.get(MAIN_RUN, MAIN_RUN)),
         groups=grouped([section(session, name) for name in items]),
         cells=len(load_cells()),
         power=table_html(power_table(evidence), record_link),
@@ -102,7 +104,7 @@ def render(config: Config, root: Path, out: Path) -> None:
         deviations=load_deviations(),
         agreement=agreement_html(session),
         coverage=table_html(all_coverage(session, results), record_link),
-        costs=table_html(costs_table(read_costs(root)), record_link),
+        costs=table_html(costs_table(read_costs(session.layout.times)), record_link),
         records=lineage([*results.files, *(path for path in made if path.exists())], root),
         **first_screen(session),
     )
@@ -118,12 +120,14 @@ def first_screen(session: Session) -> dict[str, Any]:
     measured = session.measurement(FILM_ITEM)
     film = film_of(measured, session.titles) if "timeline" in measured else None
     replies = replies_table(session, main_runs(session))
-    recall = recall_summary(recalls(session.measurement(RECALL_ITEM)), MAIN_RUN)
+    found = recalls(session.measurement(RECALL_ITEM))
+    recall = recall_summary(found, MAIN_RUN)
     return {
         "film": film,
         "replies": replies,
         "replies_html": table_html(replies, record_link),
         "recall": embedded_figure(recall) if recall is not None else "",
+        "recall_reading": recall_sentence(found, MAIN_RUN),
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.evidence import Evidence
 from dynfocus.evaluation.optimum import best_setting
 from dynfocus.paper.register import cells_of
@@ -84,7 +85,7 @@ def sweep_figure(session: Session, sweep: str, label: str) -> Figure:
     from dynfocus.reporting.figures import curves
 
     where = f"{label} of the {session.config.profile} profile" if is_scaled(sweep_points(session, sweep)) else label
-    return curves(sweep_curves(session, sweep), where, "Video-MME accuracy (%)")
+    return curves(sweep_curves(session, sweep), where, "Video-MME accuracy (%)", chance=benchmark("video_mme").chance)
 
 
 def optimum_table(session: Session) -> Table:

@@ -6,6 +6,7 @@ built here from the claims register and the results; `export.py` and `page.py` w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,21 +14,26 @@ from pydantic import BaseModel, ConfigDict
 
 from dynfocus.paper.register import Cell, cells_of
 from dynfocus.reporting.names import benchmark_name, in_words, judge_name
-from dynfocus.reporting.numbers import signed
+from dynfocus.reporting.numbers import plain, signed
 from dynfocus.reporting.results import Gap, Measured, Results, part_text
 from dynfocus.reporting.verdicts import Verdict, judge_value
 
 DECIMALS = {"percent": 1, "score": 2, "score10": 2, "hours": 2, "s": 2, "ms": 2, "gflops": 2}
 """Digits after the point of our values where the paper prints none."""
 LOWER_IS_BETTER = frozenset({"hours", "s", "ms", "gflops"})
-RANKED = LOWER_IS_BETTER | {"percent", "score", "score10"}
+RANKED = LOWER_IS_BETTER - {"gflops"} | {"percent", "score", "score10"}
 
-MOST_UNREAD = 1 / 3
+NUMBER = re.compile(r"(?:[<+−-]?[\d.,]+(?: ?(?:%|MB|s|h|min|\d\d))*|–)")
+"""A cell of text that stands for a number, with its unit or without."""
+MOST_UNREAD = 0.1
 """Share of replies without an option from which a table says so beside the score."""
 
 
 class Comparison(BaseModel):
-    """One cell. `gap` says why ours is not there; `record` is the score file, relative to the root."""
+    """One cell. `gap` says why ours is not there; `record` is the score file, relative to the root.
+
+    `measure` says what was measured on what: ranks are taken among cells of the same.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,6 +43,7 @@ class Comparison(BaseModel):
     low: float | None = None
     high: float | None = None
     unit: str = "percent"
+    measure: str = ""
     decimals: int = 1
     verdict: str = Verdict.NOT_ATTEMPTED.value
     gap: str = ""
@@ -56,7 +63,7 @@ class Comparison(BaseModel):
 
     def number(self, value: float | None) -> str:
         """A value with the cell's digits; empty for None."""
-        return "" if value is None else f"{value:.{self.decimals}f}"
+        return "" if value is None else plain(value, self.decimals)
 
     @property
     def interval(self) -> str:
@@ -100,28 +107,34 @@ class Table(BaseModel):
         return table_html(self, link=lambda record: f"../{record.removeprefix('results/')}")
 
     def is_text(self, column: int) -> bool:
-        """Whether a column holds text only (it is then aligned to the left)."""
-        return all(isinstance(row.cells[column], str) for row in self.rows)
+        """Whether a column holds words only (it is then aligned to the left)."""
+        cells = [row.cells[column] for row in self.rows]
+        return all(isinstance(cell, str) for cell in cells) and not all(NUMBER.fullmatch(str(cell)) for cell in cells)
 
     def ranks(self, column: int) -> dict[int, str]:
-        """Row -> its rank in a column beside the paper's, over the rows that have both; empty where values compare."""
-        cells = {place: row.cells[column] for place, row in enumerate(self.rows)}
-        both = {
-            place: cell
-            for place, cell in cells.items()
-            if isinstance(cell, Comparison)
-            and cell.verdict == Verdict.OTHER_SCALE
-            and cell.unit in RANKED
-            and None not in (cell.ours, cell.paper)
-        }
-        if len(both) < 2:
-            return {}
-        ours, paper = (
-            {place: rank_of(getattr(cell, whose), [getattr(one, whose) for one in both.values()], cell.unit)
-             for place, cell in both.items()}
-            for whose in ("ours", "paper")
-        )  # fmt: skip
-        return {place: f"rank {ours[place]} of {len(both)}, paper's {paper[place]}" for place in both}
+        """Row -> its rank in a column beside the paper's, over the rows that have both numbers of the same measure.
+
+        Empty where values compare.
+        """
+        both: dict[str, dict[int, Comparison]] = {}
+        for place, row in enumerate(self.rows):
+            cell = row.cells[column]
+            if (
+                isinstance(cell, Comparison)
+                and cell.verdict == Verdict.OTHER_SCALE
+                and cell.unit in RANKED
+                and None not in (cell.ours, cell.paper)
+            ):
+                both.setdefault(cell.measure, {})[place] = cell
+        ranks = {}
+        for cells in (found for found in both.values() if len(found) > 1):
+            for place, cell in cells.items():
+                ours, paper = (
+                    rank_of(getattr(cell, whose), [getattr(one, whose) for one in cells.values()], cell.unit)
+                    for whose in ("ours", "paper")
+                )
+                ranks[place] = f"rank {ours} of these {len(cells)}, paper {paper}"
+        return ranks
 
     def all_ranks(self) -> list[dict[int, str]]:
         """The ranks of every column."""
@@ -199,6 +212,7 @@ def compare_value(cell: Cell, ours: Measured | Gap | None, scale: Scale) -> Comp
         "paper": cell.number,
         "paper_text": cell.value or "–",
         "unit": cell.unit,
+        "measure": f"{cell.benchmark}/{cell.metric}",
         "decimals": cell.decimals or DECIMALS.get(cell.unit, 1 if cell.unit == "missing" else 0),
         "note": cell.note,
         "cell_id": cell.id,
@@ -287,8 +301,8 @@ def unread_notes(results: Results, pairs: Iterable[tuple[str, str]]) -> list[str
             unread, total = record.get("failures", {}).get("unparsed", 0), record.get("coverage", {}).get("total", 0)
             if total and unread / total > MOST_UNREAD:
                 notes.append(
-                    f"{run} on {benchmark}, seed {seed}: {unread} of {total} replies name no option and count as "
-                    "wrong; the score tells little of what the model saw."
+                    f"{run} on {benchmark_name(benchmark)}, seed {seed}: {unread} of {total} replies name no option "
+                    "and count as wrong; the score tells less of what the model saw."
                 )
     return notes
 

@@ -32,7 +32,8 @@ class Benchmark(ABC):
     `name` is the key of the registry, `title` what the report calls it (the name where it is empty), `data_set` the
     folder below `data/`, `headline` the metric of the paper's tables. A metric whose name has `_official` in it
     reproduces the official script. `video_folders` are the folders below `data_set` in which videos are looked for,
-    the official one first; `averaged_over` is the grouping over whose labels the headline is a mean, if it is one.
+    the official one first; `averaged_over` is the grouping over whose labels the headline is a mean, if it is one;
+    `chance` is the accuracy of guessing in per cent, where every question has as many options.
     """
 
     name: ClassVar[str]
@@ -43,6 +44,7 @@ class Benchmark(ABC):
     judged: ClassVar[bool] = False
     video_folders: ClassVar[tuple[str, ...]] = ("videos",)
     averaged_over: ClassVar[str] = ""
+    chance: ClassVar[float | None] = None
     has_subtitles: ClassVar[bool] = False
 
     def unit_of(self, question: Question) -> str:

@@ -34,6 +34,7 @@ class LvBench(MultipleChoice):
     title = "LVBench"
     data_set = "lvbench"
     video_folders = ("videos", "video", ".")
+    chance = 25.0
     metrics = (
         *MultipleChoice.metrics,
         Metric("accuracy_official_polished", "accuracy_official_polished"),

@@ -61,6 +61,7 @@ class Mlvu(MultipleChoice):
     headline = "m_avg"
     video_folders = tuple(f"video/{stem}" for stem in (*CHOICE_FILES, *GENERATION_FILES))
     averaged_over = "task"
+    chance = 25.0
     metrics: ClassVar[tuple[Metric, ...]] = (
         *_CHOICE_METRICS,
         Metric("g_avg", "score", scale=1.0, low=2.0, high=10.0, macro="task"),

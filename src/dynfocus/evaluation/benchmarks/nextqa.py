@@ -31,6 +31,7 @@ class NextQaTest(MultipleChoice):
     title = "NExT-QA"
     data_set = "nextqa_test"
     video_folders = (VIDEOS, "videos")
+    chance = 20.0
     metrics = (Metric("accuracy", "accuracy"),)
 
     def load(self, folder: Path) -> list[Question]:

@@ -37,6 +37,7 @@ class VideoMme(MultipleChoice):
     data_set = "video_mme"
     video_folders = ("data", "video", "videos")
     has_subtitles = True
+    chance = 25.0
     metrics = (
         *MultipleChoice.metrics,
         Metric("accuracy_official_2024_06_18", "accuracy_official_2024_06_18"),

@@ -20,7 +20,7 @@ contents.addEventListener("click", (event) => event.target.closest("a") && (cont
 
 let closed = [];
 addEventListener("beforeprint", () => {
-  closed = folds.filter((fold) => !fold.open && !fold.closest("#provenance"));
+  closed = folds.filter((fold) => !fold.open && !fold.closest("#provenance") && !fold.matches("details.claim"));
   for (const fold of closed) fold.open = true;
 });
 addEventListener("afterprint", () => closed.forEach((fold) => (fold.open = false)));
