@@ -220,7 +220,7 @@ def test_every_claim_is_on_a_benchmark_that_both_its_runs_answer(tmp_path):
         (Verdict.UNDECIDED, [1, 2, 1], {}, "seed by seed: +1.0, +2.0, +1.0; differences from 4.0 are found in 80 %"),
         (Verdict.UNDECIDED, [1, 2, 1], {"needed": 20}, "seed by seed: +1.0, +2.0, +1.0; differences from 4.0"),
         (Verdict.EQUIVALENT, [0, 0, 0], {}, "both sides score the same on every seed"),
-        (Verdict.EQUIVALENT, [0.5, 0, 0], {}, "seed by seed: +0.5, +0.0, +0.0"),
+        (Verdict.EQUIVALENT, [0.5, 0, 0], {}, "seed by seed: +0.5, 0.0, 0.0"),
         (Verdict.CONTRADICTED, [-1, -1, -2], {}, "the other side is ahead"),
         (Verdict.CONTRADICTED, [-1, -1, -2], {"blind": 60.0}, "neither side is above the blind model (60.0)"),
     ],

@@ -76,7 +76,7 @@ def test_every_link_on_the_page_has_a_target(root):
     targets = set(re.findall(r'id="([^"]+)"', html))
     assert set(re.findall(r'href="#([^"]+)"', html)) <= targets
     for file in re.findall(r'href="([^#"][^"]*)"', html):
-        assert (root / "results" / file).exists(), file
+        assert file == "https://arxiv.org/abs/2411.12355" or (root / "results" / file).exists(), file
 
 
 def test_a_cell_leads_to_the_manifest_and_on_to_what_it_was_made_from(root):

@@ -132,12 +132,12 @@ def test_a_floor_is_a_last_row_of_ours_in_the_same_metrics(scores):
     assert cell(table, "Blind", "VideoMME Acc").unit == "percent"  # the column's first cell is a dash
 
 
-@pytest.mark.parametrize(("unparsed", "said"), [(13, False), (14, True)])
-def test_a_score_of_replies_that_mostly_name_no_option_is_marked(scores, unparsed, said):
+@pytest.mark.parametrize(("unparsed", "said"), [(4, False), (5, True)])
+def test_a_score_of_replies_that_often_name_no_option_is_marked(scores, unparsed, said):
     record = score_record("lvbench", "kmeans", 0, {"accuracy": 12.0})
     record["failures"]["unparsed"] = unparsed
     notes = " ".join(table_5(scores([record])).notes)
-    assert (f"kmeans on lvbench, seed 0: {unparsed} of 40 replies name no option" in notes) == said
+    assert (f"kmeans on LVBench, seed 0: {unparsed} of 40 replies name no option" in notes) == said
 
 
 def test_a_sample_and_subtitles_are_marked_in_the_cell_in_the_notes_and_in_the_coverage(scores):

@@ -44,6 +44,11 @@ def compare(
     return Finding(id, statement, printed, recomputed, decimals, "ok" if agrees else "contradiction", deviation)
 
 
+def titled(table: str) -> str:
+    """A table of the register as people call it: `table_7` is Table 7."""
+    return table.replace("_", " ").capitalize()
+
+
 def check_hallucer_means() -> list[Finding]:
     """Overall of Table 8 is the unweighted mean of the five Final columns."""
     values = {cell.id: cell for cell in cells_of("table_8")}
@@ -61,7 +66,8 @@ def check_hallucer_means() -> list[Finding]:
 
 def check_hallucer_bounds() -> list[Finding]:
     """A pair counts as Final only when both halves are right, so Final lies between b + h - 100 and min(b, h)."""
-    values = {cell.id: cell.number for cell in cells_of("table_8")}
+    cells = {cell.id: cell for cell in cells_of("table_8")}
+    values = {key: cell.number for key, cell in cells.items()}
     models = dict.fromkeys(key.split(".")[1] for key in values)
     findings = []
     for model in models:
@@ -73,7 +79,8 @@ def check_hallucer_bounds() -> list[Finding]:
             if basic is None or halluc is None or final is None:
                 continue
             possible = min(max(final, basic + halluc - 100), basic, halluc)
-            statement = f"Table 8, {model}, {category}: Final is possible given Basic and Halluc."
+            row = cells[f"table_8.{model}.{category}.accuracy"].row
+            statement = f"Table 8, {row}, {category.replace('_', ' ')}: Final is possible given Basic and Halluc."
             findings.append(
                 compare(f"table_8.{model}.{category}", statement, final, possible, 1, "table_8_factual_bound")
             )
@@ -220,7 +227,8 @@ def check_same_setting() -> list[Finding]:
     return [
         compare(
             f"same.{left}~{right.split('.')[0]}",
-            f"{cells[left].table}, {cells[left].row}, {cells[left].column} equals {cells[right].table}",
+            f"{titled(cells[left].table)}, {cells[left].row.replace(' | ', ', ')}, {cells[left].column} equals "
+            f"{titled(cells[right].table)}",
             value_of(left),
             value_of(right),
             decimals,

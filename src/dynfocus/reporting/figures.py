@@ -186,6 +186,7 @@ def similarity_curves(
             ha="right",
             fontsize=7,
             color=GREY,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
         )
     top.set_title(shorten([title], 90))
     bottom.set_xlabel("frame")

@@ -17,7 +17,7 @@ from dynfocus.reporting.verdicts import Verdict
 SECONDS_PER_HOUR = 3600.0
 SMOOTHED = 20
 """Steps in a row that the loss curves show as one point."""
-STAGES = ("alignment", "instruction")
+STAGES = {"alignment": "stage 1", "instruction": "stage 2"}
 
 
 def measured_logs(session: Session) -> dict[str, dict[str, list[dict[str, float]]]]:
@@ -110,5 +110,7 @@ def loss_figure(session: Session) -> Figure:
         for stage, steps in logs.items():
             points = smoothed([(step["step"], step["loss"]) for step in steps if "loss" in step])
             if points:
-                series[f"{session.experiments.runs[run].title}, {stage}"] = points
-    return curves(series, "step", f"training loss, means of {SMOOTHED} steps", optimum=False, markers=False)
+                series[f"{session.experiments.runs[run].title}, {STAGES[stage]}"] = points
+    return curves(
+        series, "step", f"training loss, mean and quartiles of {SMOOTHED} steps", optimum=False, markers=False
+    )
