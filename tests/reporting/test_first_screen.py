@@ -10,16 +10,19 @@ import pytest
 from score_files import score_record
 
 from dynfocus.config import load_config
+from dynfocus.evaluation.evidence import Series
 from dynfocus.measuring.pictures import to_text
 from dynfocus.reporting.claims import Outcome
+from dynfocus.reporting.cone_recall import Recall
+from dynfocus.reporting.figures import percent_bars
 from dynfocus.reporting.film import MOST, Film, film_of, marked, replies_table, strip_figure
 from dynfocus.reporting.forest import WIDEST, line_of
 from dynfocus.reporting.names import in_words, side_name
 from dynfocus.reporting.report import GROUPS
 from dynfocus.reporting.results import Results
 from dynfocus.reporting.session import Session
-from dynfocus.reporting.summary import verdict_sentence
-from dynfocus.reporting.tables import Scale, paper_table
+from dynfocus.reporting.summary import recall_sentence, seed_spread, verdict_sentence
+from dynfocus.reporting.tables import Comparison, Scale, paper_table, plain_table
 from dynfocus.reporting.verdicts import Verdict
 
 TITLES = {"dynfocus": "DynFocus", "dynfocus_full": "DynFocus, full mixture", "two_token": "w/o DPE+CCE"}
@@ -106,6 +109,52 @@ def test_a_film_counts_its_tokens_and_shows_every_frame(session):
     assert said.count("rod") == 2 and said.count("cone") == 1 and "4 s" in said
     assert "44 tokens instead of 120" in figure.get_suptitle()
     assert film.grid == 2 and film.frames[0].outline == "M1 0L1 1M1 1L2 1"
+
+
+def test_ranks_are_taken_among_equal_measures_alone():
+    def cell(paper, ours, measure):
+        return Comparison(paper=paper, ours=ours, measure=measure, verdict=Verdict.OTHER_SCALE.value)
+
+    rows = [("a", [cell(1, 5, "x")]), ("b", [cell(2, 6, "y")]), ("c", [cell(3, 4, "x")])]
+    table = plain_table("t", "T", ("Row",), ("Acc",), [((name,), cells) for name, cells in rows])
+    assert table.ranks(0) == {0: "rank 1 of these 2, paper 2", 2: "rank 2 of these 2, paper 1"}
+
+
+def test_a_column_of_numbers_as_text_is_aligned_as_numbers():
+    rows = [("a", ["12 %", "1 min 02 s", "4.2", "big"]), ("b", ["–", "3.1 s", "−1", "5"])]
+    table = plain_table("t", "T", ("Row",), ("A", "B", "C", "D"), [((name,), cells) for name, cells in rows])
+    assert [table.is_text(column) for column in range(4)] == [False, False, False, True]
+
+
+def test_the_recall_is_read_against_a_draw_and_against_even_spacing():
+    def recall(frames, **means):
+        hits = {kind.replace("_", " "): np.full((2, 4), mean) for kind, mean in means.items()}
+        films = ("a", "a", "b", "b")
+        return Recall("dynfocus", "after stage 2", "msvd_qa", frames, 5, 8, (0, 1), films, hits)
+
+    found = [
+        recall(12, cones=0.8, drawn_among_prototypes=0.7, evenly_spaced=0.9),
+        recall(24, cones=0.5, drawn_among_prototypes=0.3, evenly_spaced=0.4),
+    ]
+    said = recall_sentence(found, "dynfocus")
+    assert "draw among the prototypes in 2 of 2 rows" in said and "evenly spaced frames in 1 (seeds 0, 1)" in said
+    assert recall_sentence(found, "blind") == ""
+
+
+def test_how_far_trainings_lie_apart_is_said_where_there_are_several():
+    def series(seed, values):
+        words = ("p", "m", "s", "q", "2026-01-01", "c")
+        return Series("dynfocus", "msvd_qa", "accuracy", seed, *words, np.array(values))
+
+    several = {one.key: one for one in (series(0, [1, 1, 0, np.nan]), series(1, [1, 0, 0, 0]))}
+    assert len(several) == 2 and "DynFocus has 25 to 67 % on MSVD-QA over 2 seeds" in seed_spread(several, "DynFocus")
+    assert seed_spread(dict(list(several.items())[:1]), "DynFocus") == ""
+
+
+def test_guessing_is_drawn_where_its_accuracy_is_known():
+    bars = {"DynFocus": {"order": Comparison(ours=30.0, low=20.0, high=40.0)}}
+    assert "guessing, 25 %" in percent_bars(bars, "accuracy (%)", 25.0).axes[0].get_legend_handles_labels()[1]
+    assert percent_bars(bars, "accuracy (%)").axes[0].get_legend() is None
 
 
 def test_of_a_long_film_all_cones_and_rods_between_them_are_shown(session):

@@ -221,7 +221,7 @@ def percent_bars(series: Mapping[str, Mapping[str, Comparison]], xlabel: str, ch
     axes.set_xlabel(xlabel)
     if chance is not None:
         axes.axvline(chance, color=GREY, linestyle="--", linewidth=1, label=f"guessing, {chance:.0f} %")
-    if axes.get_legend_handles_labels()[0]:
+    if len(series) > 1 or chance is not None:
         axes.legend()
     return figure
 
