@@ -1,6 +1,7 @@
-"""Makes the small films of this folder (films.py) importable."""
+"""Makes the small films of this folder (films.py) and scripts/ importable."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "scripts")]

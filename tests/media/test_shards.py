@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from compare_storage import store_again
 from safetensors import safe_open
 
+from dynfocus.errors import UserError
 from dynfocus.features.extract import TOGETHER, encode, gathered
 from dynfocus.features.precision import as_stored, pack
 from dynfocus.features.store import FRAMES, MESSAGE, UNREADABLE, FeatureStore, ShardWriter
@@ -180,3 +182,15 @@ def test_a_killed_shard_of_eight_bits_goes_on(out):
         writer.close() if start[0] == 0 else writer.finish()
     store = FeatureStore(out.parent)
     assert all(torch.equal(store.get(name), as_stored(features(n), "int8")) for n, name in enumerate(MEDIA))
+
+
+def test_a_store_of_fp32_is_stored_again_in_eight_bits(out, tmp_path):
+    writer = ShardWriter(out, MEDIA, "a")
+    for number, name in enumerate(MEDIA):
+        writer.add(name, features(number, torch.float32).repeat(1, 16, 4), torch.arange(number + 1))
+    writer.finish()
+    made = {name: store_again(out.parent, tmp_path / "again" / name, name) for name in ("fp32", "fp16", "int8")}
+    assert made["fp32"]["error"] == 0 < made["fp16"]["error"] < made["int8"]["error"] < 0.02
+    assert made["int8"]["bytes"] < made["fp16"]["bytes"] < made["fp32"]["bytes"]
+    with pytest.raises(UserError, match="compare a run whose `feature_precision` is fp32"):
+        store_again(tmp_path / "again" / "int8", tmp_path / "no", "int8")
