@@ -6,6 +6,7 @@ two marks. Hashes let a third person see whether two reproductions agree to the 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -128,7 +129,8 @@ def table(folder: Path = RECORDS) -> str:
 def _row(record: dict[str, Any]) -> tuple[str, ...]:
     hardware = record["machine"]
     gpus = f", {hardware['gpus']} GPUs" if hardware["gpus"] else ""
-    total = round(sum(record["wall_seconds"].values()))
+    # fsum: Python 3.12 sums floats more exactly than 3.11, and half a second decides what is shown.
+    total = round(math.fsum(record["wall_seconds"].values()))
     return (
         record["by"] or "not named",
         record["date"][:10],
