@@ -17,7 +17,7 @@ import statistics
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 
@@ -29,7 +29,7 @@ from dynfocus.evaluation.benchmarks import benchmark
 from dynfocus.evaluation.judge import judge_answers
 from dynfocus.evaluation.records import read_answers
 from dynfocus.evaluation.score import compare_runs, samples_file, score_run
-from dynfocus.features.precision import as_stored, pack
+from dynfocus.features.precision import pack, unpack
 from dynfocus.features.store import FeatureStore, ShardWriter
 from dynfocus.files import write_result
 from dynfocus.machine.startup import prepare_process
@@ -51,7 +51,7 @@ def store_again(source: Path, out: Path, precision: FeaturePrecision) -> dict[st
         stored, scale = pack(truth, precision)
         writer.add(medium, stored, store.frames(medium), scale)
         spread = (truth - truth.mean((0, 1))).square().mean()
-        errors.append(float(((as_stored(truth, precision).float() - truth).square().mean() / spread).sqrt()))
+        errors.append(float(((unpack(stored, scale).float() - truth).square().mean() / spread).sqrt()))
         frames += len(truth)
     writer.finish()
     size = sum(shard.stat().st_size for shard in out.iterdir())
@@ -69,9 +69,8 @@ def answered(jobs: Jobs, run: str, seed: int, names: Sequence[str], features: Pa
     return scores
 
 
-def cones(jobs: Jobs, run: str, seed: int, features: Path) -> list[set[int]] | None:
-    """The frames that a run chooses of every film of a set, by their place; None for a run that chooses none."""
-    connector = load(jobs, run, seed, TUNED).connector
+def cones(connector: Any, features: Path) -> list[set[int]] | None:
+    """The frames that an encoder chooses of every film of a set, by their place; None for one that chooses none."""
     if getattr(connector, "selection", None) is None:
         return None
     store = FeatureStore(features)
@@ -92,9 +91,9 @@ def compare(jobs: Jobs, runs: Sequence[str], seeds: Sequence[int], names: Sequen
                 precision: answered(jobs, run, seed, names, work / precision, work / f"{run}-{seed}-{precision}")
                 for precision in TYPES
             }
+            connector = load(jobs, run, seed, TUNED).connector
             for name in names:
-                with torch.no_grad():
-                    kept = {precision: cones(jobs, run, seed, work / precision / name) for precision in TYPES}
+                kept = {precision: cones(connector, work / precision / name) for precision in TYPES}
                 for precision in (other for other in TYPES if other != TRUTH):
                     rows.append(
                         {

@@ -71,8 +71,7 @@ def extract(
         for group in gathered(readable, TOGETHER[device.type]):
             for (medium, _, indices), values in zip(group, encode(tower, group, device), strict=True):
                 stored, scale = pack(values, config.feature_precision)
-                scale = None if scale is None else scale.cpu()
-                writer.add(medium, stored.cpu(), torch.from_numpy(indices), scale)
+                writer.add(medium, stored, torch.from_numpy(indices), scale)
             progress.update(task, completed=writer.count)
         faults = list(writer.state.faults.values())
         if media and (len(media) - len(faults)) / len(media) < config.video.min_readable:

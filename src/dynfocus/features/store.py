@@ -117,7 +117,7 @@ class ShardWriter:
             self._log.close()
 
     def _append(self, tensor: Tensor) -> dict[str, Any]:
-        content = tensor.contiguous()
+        content = tensor.cpu().contiguous()
         size = content.numel() * content.element_size()
         if size % ALIGNMENT:
             raise ValueError(
