@@ -30,7 +30,7 @@ from dynfocus.features.store import FeatureStore
 from dynfocus.files import write_result
 from dynfocus.machine.startup import prepare_process
 from dynfocus.network import DynFocusForConditionalGeneration, DynFocusProcessor
-from dynfocus.network.tokens import selected_events
+from dynfocus.tokens import selected_events
 from dynfocus.network.topk import perturbed_topk
 from dynfocus.training.data import Collator, EpochSampler, Samples, load_mixture, readable
 from dynfocus.training.stage import TEMPLATES

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dynfocus.config.load import load_config, merge, overrides_of, parse_override
 from dynfocus.errors import UserError
-from dynfocus.network.tokens import selected_events
+from dynfocus.tokens import selected_events
 
 nested = st.recursive(
     st.dictionaries(st.sampled_from("abc"), st.integers() | st.booleans() | st.text("xyz", min_size=1), max_size=3),

@@ -13,7 +13,7 @@ from dynfocus.network.cce import ContextAttention, object_prototypes_of, read_ob
 from dynfocus.network.dpe import ScoreNetwork, estimate_events, pool_patches
 from dynfocus.network.encoders import DynFocusEncoder
 from dynfocus.network.text_encoder import FRAMES_PER_PASS, TextEncoder
-from dynfocus.network.tokens import num_visual_tokens
+from dynfocus.tokens import num_visual_tokens
 
 SMALL = Network(grid=8)
 

@@ -62,7 +62,7 @@ def test_a_clustering_from_a_file(rules):
 
 def test_an_installed_package_brings_a_clustering(monkeypatch):
     point = EntryPoint("by_time", f"{__name__}:by_time", "dynfocus.clustering")
-    monkeypatch.setattr(extensions, "entry_points", lambda group: [point] if group == point.group else [])
+    monkeypatch.setattr(extensions, "installed", lambda kind: [point] if kind == "clustering" else [])
     assert Network(clustering="by_time").clustering == "by_time"
     assert "by_time" in extensions.names("clustering")
     assert extensions.find("clustering", "by_time").__name__ == "by_time"

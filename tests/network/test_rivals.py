@@ -8,7 +8,7 @@ from toy import PATCHES, WIDTH, toy_model
 from dynfocus.config.schema import Network
 from dynfocus.network import reference
 from dynfocus.network.batch import Prompts, Videos
-from dynfocus.network.tokens import num_visual_tokens, univi_events, univi_levels
+from dynfocus.tokens import num_visual_tokens, univi_events, univi_levels
 
 LENGTHS = (1, 2, 6, 7, 13, 20)
 """Frames from an image over T − 1 = L to several chunks; L is 6 in the toy model."""

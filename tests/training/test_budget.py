@@ -7,7 +7,7 @@ import pytest
 from dynfocus.config.schema import Network
 from dynfocus.datasets.records import rounds, talk
 from dynfocus.errors import UserError
-from dynfocus.network.tokens import num_visual_tokens
+from dynfocus.tokens import num_visual_tokens
 from dynfocus.training.budget import Budget, fit
 from dynfocus.training.data import Entry
 

@@ -26,9 +26,9 @@ from dynfocus.evaluation.answerers.base import model_type
 from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generation_config
 from dynfocus.network import DynFocusProcessor, clip
 from dynfocus.network.explanation import Explanation
-from dynfocus.network.tokens import cone_frame_tokens
 from dynfocus.network.vision import load_vision_tower
 from dynfocus.prompts import SYSTEM, encoder_prompt
+from dynfocus.tokens import cone_frame_tokens
 
 Exchange = tuple[str, str]
 """A question and the reply to it."""

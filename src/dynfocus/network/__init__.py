@@ -13,8 +13,8 @@ from dynfocus.network.configuration import DynFocusConfig
 from dynfocus.network.explanation import Explanation
 from dynfocus.network.modeling import DynFocusForConditionalGeneration
 from dynfocus.network.processing import DynFocusProcessor, add_image_token, expand_image_tokens, pad_ids, pad_videos
-from dynfocus.network.tokens import num_visual_tokens
 from dynfocus.network.vision import load_vision_tower
+from dynfocus.tokens import num_visual_tokens
 
 AutoConfig.register(DynFocusConfig.model_type, DynFocusConfig, exist_ok=True)
 for auto_class in (AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from dynfocus.network.batch import Rows
 from dynfocus.network.clustering import Choices, cluster
 from dynfocus.network.distances import take_rows
-from dynfocus.network.tokens import NetworkFields, object_prototypes
+from dynfocus.tokens import NetworkFields, object_prototypes
 
 BLOCK_BYTES = {"cpu": 64 << 20, "cuda": 1 << 30}
 """Working memory of one block of frames in S-DPC: about the last-level cache on a CPU."""

@@ -38,7 +38,7 @@ from dynfocus.network.distances import (
     without_autocast,
 )
 from dynfocus.network.smallest import smallest
-from dynfocus.network.tokens import NetworkFields
+from dynfocus.tokens import NetworkFields
 
 LLOYD_ITERATIONS = 20
 LONG_ROWS = 1024

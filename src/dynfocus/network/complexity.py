@@ -22,7 +22,7 @@ from dynfocus.network.cce import content_tokens, read_objects
 from dynfocus.network.configuration import DynFocusConfig
 from dynfocus.network.encoders import DynFocusEncoder
 from dynfocus.network.modeling import DynFocusForConditionalGeneration
-from dynfocus.network.tokens import (
+from dynfocus.tokens import (
     cone_frame_tokens,
     fine_tokens,
     num_visual_tokens,

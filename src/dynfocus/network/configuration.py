@@ -8,7 +8,7 @@ from transformers import AutoConfig, InstructBlipQFormerConfig, PreTrainedConfig
 
 from dynfocus.config.schema import Network
 from dynfocus.errors import UserError
-from dynfocus.network.tokens import num_visual_tokens, star_side
+from dynfocus.tokens import num_visual_tokens, star_side
 
 
 class DynFocusConfig(PreTrainedConfig):

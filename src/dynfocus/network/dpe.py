@@ -23,8 +23,8 @@ from dynfocus.config.extensions import find
 from dynfocus.network.batch import on_the_device
 from dynfocus.network.clustering import Choices, cluster
 from dynfocus.network.distances import without_autocast
-from dynfocus.network.tokens import NetworkFields, selected_events
 from dynfocus.network.topk import hard_topk, perturbed_topk
+from dynfocus.tokens import NetworkFields, selected_events
 
 SHORT = (torch.bfloat16, torch.float16)
 """Types whose rounding makes scores tie."""

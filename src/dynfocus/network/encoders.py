@@ -31,7 +31,7 @@ from dynfocus.network.clustering import clustering_of
 from dynfocus.network.configuration import DynFocusConfig
 from dynfocus.network.dpe import DynamicSelection, Events, Selection, estimate_events, pool_patches
 from dynfocus.network.text_encoder import TextEncoder
-from dynfocus.network.tokens import coarse_tokens, cone_frame_tokens, fine_tokens, num_visual_tokens, object_prototypes
+from dynfocus.tokens import coarse_tokens, cone_frame_tokens, fine_tokens, num_visual_tokens, object_prototypes
 
 
 class FrameEncoder(nn.Module):

@@ -18,7 +18,7 @@ from dynfocus.network.clustering import Choices, Clusters, cluster, identity_clu
 from dynfocus.network.configuration import DynFocusConfig
 from dynfocus.network.dpe import pool_patches
 from dynfocus.network.encoders import FrameEncoder
-from dynfocus.network.tokens import (
+from dynfocus.tokens import (
     STAR_RETRIEVED_FRAMES,
     num_visual_tokens,
     star_side,

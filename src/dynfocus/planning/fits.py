@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dynfocus.config.schema import Config, Stage
-from dynfocus.network.tokens import num_visual_tokens
 from dynfocus.planning.models import backbones, model_size
 from dynfocus.planning.rates import Gpu
 from dynfocus.planning.sizes import Longest, longest_sample
@@ -14,6 +13,7 @@ from dynfocus.planning.work import BYTES
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.step import Step
 from dynfocus.steps.table import TrainAlignment, TrainInstruction
+from dynfocus.tokens import num_visual_tokens
 from dynfocus.training import memory
 
 TEXT_ENCODER_TOKENS = 64

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from dynfocus.artefacts.cache import decide
-from dynfocus.network.tokens import fine_tokens
 from dynfocus.planning.encoding import Encoding, encodings
 from dynfocus.planning.fits import Fit, fits
 from dynfocus.planning.rates import Duration, Gpu, duration
@@ -22,6 +21,7 @@ from dynfocus.planning.work import (
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.step import Step
 from dynfocus.steps.table import ExecuteNotebook, ExtractFeatures, JudgeAnswers, PrepareData, is_done
+from dynfocus.tokens import fine_tokens
 
 HOUR = 3600
 MILLION = 1e6

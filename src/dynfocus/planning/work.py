@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from dynfocus.config.schema import Config, Stage
 from dynfocus.machine.launch import loaders
-from dynfocus.network.tokens import num_visual_tokens
 from dynfocus.planning.models import Backbones, backbones, connector_parameters, inside, model_size
 from dynfocus.planning.sizes import SetSize, set_size
 from dynfocus.steps.jobs import Jobs
@@ -25,6 +24,7 @@ from dynfocus.steps.table import (
     TrainInstruction,
     VerifyData,
 )
+from dynfocus.tokens import num_visual_tokens
 from dynfocus.training.memory import Transformer
 
 GIGA = 1e9

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -126,6 +126,12 @@ def shorten(labels: Sequence[str], limit: int = 60) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
+def draw_guessing(line: Callable[..., object], chance: float | None) -> None:
+    """What guessing gets, in per cent, as a line of a figure (`axes.axhline`, `axes.axvline`); None draws nothing."""
+    if chance is not None:
+        line(chance, color=GREY, linestyle="--", linewidth=1, label=f"guessing, {chance:.0f} %")
+
+
 def curves(
     series: Mapping[str, Mapping[float, tuple[float, float, float]]],
     xlabel: str,
@@ -153,9 +159,8 @@ def curves(
     axes.set(xlabel=xlabel, ylabel=ylabel)
     if log:
         axes.set_yscale("log")
-    if chance is not None and series:
-        axes.axhline(chance, color=GREY, linestyle="--", linewidth=1, label=f"guessing, {chance:.0f} %")
     if series:
+        draw_guessing(axes.axhline, chance)
         axes.legend()
     else:
         axes.text(0.5, 0.5, "no result", transform=axes.transAxes, ha="center", color=GREY)
@@ -219,8 +224,7 @@ def percent_bars(series: Mapping[str, Mapping[str, Comparison]], xlabel: str, ch
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlim(0, 100)
     axes.set_xlabel(xlabel)
-    if chance is not None:
-        axes.axvline(chance, color=GREY, linestyle="--", linewidth=1, label=f"guessing, {chance:.0f} %")
+    draw_guessing(axes.axvline, chance)
     if len(series) > 1 or chance is not None:
         axes.legend()
     return figure

@@ -18,6 +18,7 @@ from scipy import stats
 
 from dynfocus.errors import UserError
 from dynfocus.files import read_json
+from dynfocus.steps.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -97,16 +98,12 @@ class Results:
     seeds: tuple[int, ...]
     max_unjudged: float = 0.001
 
-    def path(self, run: str, seed: int) -> Path:
-        """Score file of a run and seed."""
-        return self.root / "results" / "scores" / run / f"seed-{seed}.json"
-
     @cached_property
     def records(self) -> dict[tuple[str, int, str], dict]:
         """Every record found, by (run, seed, benchmark)."""
         found: dict[tuple[str, int, str], dict] = {}
         for seed in self.seeds:
-            for path in sorted((self.root / "results" / "scores").glob(f"*/seed-{seed}.json")):
+            for path in sorted(self.root.glob(str(Layout(Path()).scores("*", seed)))):
                 for record in read_records(path):
                     found[(path.parent.name, seed, record["benchmark"])] = record
         return found
@@ -114,7 +111,7 @@ class Results:
     @property
     def files(self) -> list[Path]:
         """The score files that records were found in."""
-        return sorted({self.path(run, seed) for run, seed, _ in self.records})
+        return sorted({Layout(self.root).scores(run, seed) for run, seed, _ in self.records})
 
     def runs(self) -> tuple[str, ...]:
         """Runs with at least one score file."""
@@ -157,7 +154,7 @@ class Results:
             questions=int(found[0][2].get("n", 0)),
             seeds=tuple(seed for seed, _, _ in found),
             values=values,
-            files=tuple(str(self.path(run, seed).relative_to(self.root)) for seed, _, _ in found),
+            files=tuple(str(Layout(Path()).scores(run, seed)) for seed, _, _ in found),
             judge=found[0][1].get("judge"),
             answered=sum(part.get("answered", 0) for part in coverage),
             total=sum(part.get("total", 0) for part in coverage),

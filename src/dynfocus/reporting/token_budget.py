@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from dynfocus.config.schema import Network
-from dynfocus.network.tokens import fine_tokens, num_visual_tokens, selected_events, univi_levels
 from dynfocus.paper.register import cells_of, value_of
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Comparison, Table, plain_table
 from dynfocus.reporting.verdicts import Verdict
+from dynfocus.tokens import fine_tokens, num_visual_tokens, selected_events, univi_levels
 
 LENGTHS = (1, 25, 100, 300, 1000)
 """Frames of the videos in the table and the figure."""
