@@ -30,8 +30,8 @@ from dynfocus.features.store import FeatureStore
 from dynfocus.files import write_result
 from dynfocus.machine.startup import prepare_process
 from dynfocus.network import DynFocusForConditionalGeneration, DynFocusProcessor
-from dynfocus.tokens import selected_events
 from dynfocus.network.topk import perturbed_topk
+from dynfocus.tokens import selected_events
 from dynfocus.training.data import Collator, EpochSampler, Samples, load_mixture, readable
 from dynfocus.training.stage import TEMPLATES
 from dynfocus.training.trainer import answers_alone, mean_answer_loss

@@ -36,7 +36,8 @@ def send(server, data, close=False):
                 received = (received + block).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
                 head, _, body = received.partition(b"\r\n\r\n")
                 length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
-                if length and len(body) >= int(length[1]):
+                chunked = re.search(rb"transfer-encoding: chunked", head, re.IGNORECASE)
+                if (length and len(body) >= int(length[1])) or (chunked and body.endswith(b"0\r\n\r\n")):
                     break
         except (ConnectionResetError, BrokenPipeError):
             pass  # what was left unread makes the system reset the connection, after the answer or in place of it

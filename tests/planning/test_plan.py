@@ -135,7 +135,8 @@ def test_unknown_gpu_names_the_known_ones():
         rates.gpu("b17")
 
 
-def test_unrecorded_backbone_says_where_to_add_it(plan):
+def test_unrecorded_backbone_says_where_to_add_it(plan, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # or it is looked for there, five times
     with pytest.raises(UserError, match=r"the size of my/llm is not recorded"):
         plan("paper", "backbones.llm.name=my/llm")
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -222,8 +222,13 @@ def measure_all(evidence: Evidence, claims: Sequence[Claim]) -> dict[str, Tested
     return found | {name: replace(one, effect=effect) for (name, one, _), effect in zip(pairs, effects, strict=True)}
 
 
-def judge_claims(evidence: Evidence, claims: Sequence[Claim] | None = None) -> list[Outcome]:
-    """Every claim, in the order of the register; the paper's and our own checks are corrected apart."""
+def judge_claims(
+    evidence: Evidence, claims: Sequence[Claim] | None = None, wanted: Collection[str] | None = None
+) -> list[Outcome]:
+    """Every claim, in the order of the register; the paper's and our own checks are corrected apart.
+
+    wanted: ids of those whose outcomes are returned; all are tested, since each counts in the correction.
+    """
     chosen = load_claims() if claims is None else claims
     measured = measure_all(evidence, chosen)
     corrected: dict[str, tuple[float, float]] = {}
@@ -237,7 +242,11 @@ def judge_claims(evidence: Evidence, claims: Sequence[Claim] | None = None) -> l
         apart = correct([effect.p_difference() for _, effect in tested])
         alike = correct([effect.p_equivalence(margin_of(claim)) for claim, effect in tested])
         corrected |= {claim.id: (one, other) for (claim, _), one, other in zip(tested, apart, alike, strict=True)}
-    return [outcome_of(claim, measured[claim.id], corrected.get(claim.id)) for claim in chosen]
+    return [
+        outcome_of(claim, measured[claim.id], corrected.get(claim.id))
+        for claim in chosen
+        if wanted is None or claim.id in wanted
+    ]
 
 
 def outcome_of(claim: Claim, found: Tested | str, corrected: Sequence[float] | None) -> Outcome:

@@ -37,7 +37,7 @@ class Reading:
 def read_item(session: Session, item: str, tables: Iterable[Table] = ()) -> Reading:
     """The reading of a report item; `tables` are those that it shows."""
     wanted = [claim.id for claim in load_claims() if concerns(session, item, claim)]
-    outcomes = [one for one in judge_claims(evidence_of(session.jobs)) if one.id in wanted] if wanted else []
+    outcomes = judge_claims(evidence_of(session.jobs), wanted=wanted) if wanted else []
     return Reading(
         {
             "What came out": [*directions(outcomes), *cells(tables)],
