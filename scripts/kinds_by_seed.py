@@ -10,6 +10,8 @@ Reads the evidence in docs/claims; the kind of a question comes from the world, 
 from __future__ import annotations
 
 import argparse
+import random
+import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -20,11 +22,9 @@ from dynfocus.evaluation.evidence import STORED, read_evidence
 from dynfocus.files import read_json
 from dynfocus.steps.claims import wanted_settings
 from dynfocus.steps.jobs import Jobs
-from dynfocus.world.benchmark_sets import MSVD_MIX
 from dynfocus.world.export import world_set
-from dynfocus.world.questions import QA, ask_mixed
 
-BENCHMARK, QUESTIONS_PER_FILM = "msvd_qa", 8
+BENCHMARK = "msvd_qa"
 RUNS = {
     "dynfocus": "DynFocus",
     "flash_vstream": "Flash-VStream",
@@ -35,15 +35,12 @@ RUNS = {
 """Run -> head of its column."""
 
 
-def asked(jobs: Jobs) -> dict[str, QA]:
-    """The questions of the benchmark by their ids."""
-    films = world_set(BENCHMARK).films(BENCHMARK, jobs.config.world)
-    by_film = ask_mixed(films, QUESTIONS_PER_FILM, MSVD_MIX)
-    return {
-        f"v_film{film.seed}_{number}": qa
-        for film, questions in zip(films, by_film, strict=True)
-        for number, qa in enumerate(questions)
-    }
+def asked(jobs: Jobs) -> dict[str, dict[str, str]]:
+    """The annotated answers of the benchmark by the ids of their questions: `answer`, and the kind as `type`."""
+    made = world_set(BENCHMARK)
+    with tempfile.TemporaryDirectory() as folder:
+        made.annotate(made.films(BENCHMARK, jobs.config.world), Path(folder), random.Random(0))
+        return {row["question_id"]: row for row in read_json(Path(folder) / "test_a.json", list)}
 
 
 def answered(jobs: Jobs) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
@@ -55,9 +52,9 @@ def answered(jobs: Jobs) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     return ids, {run: np.stack([side[key].values for key in keys]) for run, side in sides.items()}
 
 
-def guess(questions: list[QA]) -> float:
+def guess(answers: list[str]) -> float:
     """Percent that the most frequent answer gets."""
-    return 100 * max(Counter(qa.answer for qa in questions).values()) / len(questions)
+    return 100 * max(Counter(answers).values()) / len(answers)
 
 
 def table(jobs: Jobs, told: Path | None = None) -> str:
@@ -65,17 +62,18 @@ def table(jobs: Jobs, told: Path | None = None) -> str:
     questions, (ids, values) = asked(jobs), answered(jobs)
     places: dict[str, list[int]] = defaultdict(list)
     for place, name in enumerate(ids):
-        places[questions[name].kind].append(place)
+        places[questions[name]["type"]].append(place)
     marks = read_json(told, dict) if told else {}
+    chances = {kind: guess([questions[ids[place]]["answer"] for place in found]) for kind, found in places.items()}
     rows = []
     for kind, found in places.items():
-        chance, mark = guess([questions[ids[place]] for place in found]), marks.get(f"{kind}/open")
+        chance, mark = chances[kind], marks.get(f"{kind}/open")
         seeds = {run: 100 * right[:, found].mean(axis=1) for run, right in values.items()}
         truth = f"{100 * mark['right'] / mark['asked']:.0f}" if mark else "–"
         columns = [" ".join(f"{value:.0f}" for value in right) for right in seeds.values()]
         rows.append((chance - seeds["dynfocus"].mean(), [kind, str(len(found)), f"{chance:.0f}", truth, *columns]))
     whole = [" ".join(f"{100 * value:.0f}" for value in right.mean(axis=1)) for right in values.values()]
-    chance = sum(len(found) * guess([questions[ids[place]] for place in found]) for found in places.values()) / len(ids)
+    chance = sum(len(found) * chances[kind] for kind, found in places.items()) / len(ids)
     lines = [["kind", "questions", "guess", "told", *RUNS.values()], ["---"] * (4 + len(RUNS))]
     lines += [row for _, row in sorted(rows)]
     lines.append(["**all**", f"{len(ids):,}", f"{chance:.0f}", "–", *whole])
