@@ -69,3 +69,9 @@ def site_pages(repository):
 def check_wheels(repository):
     """scripts/check_wheels.py as a module."""
     return script(repository, "check_wheels")
+
+
+@pytest.fixture(scope="session")
+def kinds_by_seed(repository):
+    """scripts/kinds_by_seed.py as a module."""
+    return script(repository, "kinds_by_seed")

@@ -10,7 +10,13 @@ import yaml
 from commands import OUTPUTS, is_setting, known_module, understood
 from documents import Document, words_of
 
+from dynfocus.config import load_config
 from dynfocus.config.schema import Config
+from dynfocus.evaluation.evidence import STORED, read_evidence
+from dynfocus.paper.register import OWN_CHECK
+from dynfocus.reporting.claims import count_verdicts, judge_claims
+from dynfocus.steps.claims import wanted_settings
+from dynfocus.steps.jobs import Jobs
 
 INDEX = Path("docs/README.md")
 SECTIONS = {name for name, field in Config.model_fields.items() if isinstance(field.annotation, type)} - {
@@ -153,3 +159,41 @@ def test_every_setting_and_module_exists(documents):
             if not known:
                 wrong.append(f"{document.file}: {span}")
     assert not wrong, f"no such setting, module or name: {wrong}"
+
+
+def cells_of(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_what_the_seeds_answered_is_that_of_the_evidence(kinds_by_seed):
+    """The table by kind of question, but for what the LLM is told, and the sentence of README.md."""
+    made = kinds_by_seed.table(Jobs.load(load_config([Path("config/mini.yaml")]))).splitlines()
+    page = Path("docs/mini_world.md").read_text(encoding="utf-8").splitlines()
+    place = page.index(made[0])
+    for line, shown in zip(made, page[place:], strict=False):
+        wanted, found = cells_of(line), cells_of(shown)
+        assert wanted[:3] == found[:3] and wanted[4:] == found[4:], f"run scripts/kinds_by_seed.py: {wanted[0]}"
+    readme = " ".join(Path("README.md").read_text(encoding="utf-8").split())
+    for seeds in cells_of(made[-1])[4:7]:
+        *firsts, last = seeds.split()
+        assert f"{', '.join(firsts)} and {last}" in readme
+
+
+def test_the_lead_says_what_the_evidence_says():
+    """Differences and verdicts in README.md are those that the claims have on the evidence that it carries."""
+    jobs = Jobs.load(load_config([Path("config/mini.yaml")]))
+    outcomes = judge_claims(read_evidence(STORED / "mini").fitting(wanted_settings(jobs)))
+    readme = " ".join(Path("README.md").read_text(encoding="utf-8").split())
+    by_id = {outcome.id: outcome for outcome in outcomes}
+    for name in ("structure.dpe_cce_over_two_tokens", "structure.dynfocus_over_llama_vid.msvd"):
+        found = by_id[name]
+        assert f"{found.difference:.0f} points [{found.low:.0f}, {found.high:.0f}]" in readme, name
+    counts = count_verdicts(outcome for outcome in outcomes if outcome.source != OWN_CHECK)
+    assert f"Of the paper's {sum(counts.values())} claims {spelled(counts['replicates'])} replicate" in readme
+    assert f"{spelled(counts['undecided'])} are undecided" in readme
+
+
+def spelled(number: int) -> str:
+    """A number as it stands in a sentence."""
+    words = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    return words[number] if number < len(words) else str(number)
