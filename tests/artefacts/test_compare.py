@@ -7,6 +7,7 @@ import json
 import pytest
 
 from dynfocus.artefacts.compare import compare_roots, report
+from dynfocus.errors import UserError
 
 
 def write_root(root, loss=0.5, seconds=1.0, finished="2026-01-01T00:00:00", answer="red"):
@@ -48,6 +49,12 @@ def test_other_content_is_found_inside_the_exceptions_too(tmp_path, first, chang
     second = write_root(tmp_path / "second", seconds=9.0, **change)
     found = [difference.name for difference in compare_roots(first, second).unexplained]
     assert len(found) == len(names) and all(name.endswith(end) for name, end in zip(sorted(found), names, strict=True))
+
+
+def test_a_folder_without_artefacts_is_equal_to_nothing(tmp_path, first):
+    for pair in ((tmp_path / "nowhere", first), (first, tmp_path)):
+        with pytest.raises(UserError, match="holds no artefacts"):
+            compare_roots(*pair)
 
 
 def test_missing_file_is_a_difference(tmp_path, first):

@@ -24,6 +24,9 @@ from dynfocus.prompts import evaluation_prompt, imgsp_v1
 from dynfocus.steps import manifests
 from dynfocus.steps.table import model_of
 
+TRAINED = (3, 0.5)
+"""L and K/L of the toy checkpoint."""
+
 
 def test_the_prompt_is_that_of_training_and_of_evaluation():
     record = {
@@ -153,4 +156,10 @@ def test_the_checkpoint_of_a_run_is_checked_as_for_answering(folders, tmp_path):
         pass
     with pytest.raises(UserError, match="made with network"):
         _chat_model(jobs, "dynfocus", 0, None, folders[1])
-    assert _chat_model(jobs, "dynfocus", 0, folders[0], folders[1])
+    assert _chat_model(jobs, "dynfocus", 0, folders[0], folders[1]).selection == TRAINED
+
+
+def test_a_run_that_borrows_weights_answers_with_its_own_selection(folders, chat_config):
+    assert ChatModel(*folders, chat_config).selection == TRAINED
+    other = chat_config.network.model_copy(update={"event_prototypes": 2, "selection_ratio": 0.9})
+    assert ChatModel(*folders, chat_config, other).selection == (2, 0.9)

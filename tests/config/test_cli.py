@@ -9,6 +9,8 @@ import yaml
 
 from dynfocus.cli import main
 from dynfocus.config.load import load_config
+from dynfocus.machine.locks import only_one
+from dynfocus.steps.layout import Layout
 
 
 @pytest.fixture
@@ -37,6 +39,17 @@ def dynfocus(repository, monkeypatch, capsys):
         (["resolve-config", "--config", "config/min.yaml"], "no such configuration file"),
         (["train-instruction", "--run", "dynfocis"], "the nearest one is dynfocus"),
         (["train-alignment"], "either --run"),
+        (["train-alignment", "--run", "dynfocus", "--seed", "77"], "add it: --set seeds='["),
+        (["train-instruction", "--run", "dynfocus", "--seed", "77"], "add it: --set seeds='["),
+        (
+            ["extract-features", "--dataset", "msvd_qa", "--shard", "5", "--num-shards", "2"],
+            "of 2 shards the last is 1",
+        ),
+        (["serve-chat", "--run", "dynfocis"], "the nearest one is dynfocus"),
+        (["serve-chat", "--beside", "dynfocis"], "the nearest one is dynfocus"),
+        (["serve-chat", "--beside", "dynfocus"], "the same model twice"),
+        (["why", "--artefact", "nosuchthing"], "part of no artefact's name"),
+        (["compare", "docs", "results"], "docs: holds no artefacts"),
         (["train-alignment", "--key", "0" * 12], "no run of config/experiments.yaml has the stage-1 key"),
         (["execute-notebook", "--item", "table_77"], "no report item is named table_77"),
         (
@@ -57,6 +70,14 @@ def test_answering_without_a_checkpoint_says_what_is_missing(dynfocus, tmp_path)
     code, _, err = dynfocus("answer-questions", "--run", "dynfocus", "--set", f"root={tmp_path}")
     assert code == 2
     assert "no finished artefact" in err and "checkpoints/instruction/dynfocus/seed-0" in err
+
+
+def test_what_the_jobs_of_a_run_read_is_not_overwritten(dynfocus, tmp_path):
+    at_root = ("--set", f"root={tmp_path}")
+    with only_one(Layout(tmp_path).run_lock, "a run"):
+        code, _, err = dynfocus("resolve-config", *at_root, "--set", "seeds=[1]")
+    assert code == 2 and "still running as process" in err and not (tmp_path / "work/config.yaml").exists()
+    assert dynfocus("resolve-config", *at_root)[0] == 0
 
 
 def test_resolved_configuration_means_the_same_as_the_profile(dynfocus, tmp_path, monkeypatch, repository):

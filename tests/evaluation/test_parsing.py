@@ -113,6 +113,26 @@ def test_wrapping_never_changes_a_letter(wrap, letter):
     assert option_letter(wrap.format(letter), ["w", "x", "y", "z"]) == letter
 
 
+LISTS = ["(a)(b)(c).", "(a)(c)(b).", "(b)(c)(a).", "(b)(a)(c)."]
+SIGNS = ["①②③.", "3*20 cm.", "the $20 'tree' DIY", '"waterfall of fabric"']
+
+
+@pytest.mark.parametrize(
+    ("options", "reply", "letter"),
+    [
+        *((LISTS, reply, "B") for reply in ("B. (a)(c)(b).", "(B) (a)(c)(b).", "(B) (a) (c) (b)", "B: (a)(c)(b).")),
+        (LISTS, "The answer is B. (a)(c)(b).", "B"),
+        (LISTS, "b, a, c", "D"),
+        (list(map(str.upper, LISTS)), "B. (A)(C)(B).", "B"),
+        *((SIGNS, option, letter) for option, letter in zip(SIGNS, "ABCD", strict=True)),
+        (SIGNS, "It is the waterfall of fabric.", "D"),
+    ],
+)
+def test_an_option_said_word_for_word_is_read(options, reply, letter):
+    """Whatever label stands before it, and whatever its signs become in the plain form of the reply."""
+    assert option_letter(reply, options) == letter
+
+
 @pytest.mark.parametrize(
     ("reply", "word"),
     [
@@ -123,7 +143,10 @@ def test_wrapping_never_changes_a_letter(wrap, letter):
         ("The answer is yes, there is no doubt.", "yes"),
         ("There is no dog.", "no"),
         ("I would say yes", "yes"),
-        ("yes or no", "yes"),
+        ("yes or no", None),
+        ("Yes/No", None),
+        ("Yes and no.", None),
+        ("Yes, or rather no", "yes"),
         ("It could be yes or no", None),
         ("I know nothing", None),
         ("<think>Is it yes? I see a cat.</think>No", "no"),

@@ -74,7 +74,7 @@ def test_the_answer_is_that_of_the_workflow(loaded, parts, media, hub_config):
     model, processor = loaded
     pixels, _ = read_medium(media[0].parent, media[0].name, hub_config.video)
     features = model.vision_tower.videos(model.vision_tower.normalise(pixels)[None])[0]
-    own = OwnModel(parts[0], torch.device("cpu"), torch.float32)
+    own = OwnModel(parts[0], torch.device("cpu"), torch.float32, hub_config.network)
     evaluation = hub_config.evaluation.model_copy(update={"max_new_tokens": 8})
     (expected,) = own.reply(["What moves?"], ["What moves?"], [features], [0], evaluation)
     batch = asked(processor, media[0])

@@ -12,9 +12,10 @@ from films import decode_all, pictures, write_film
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
+from transformers.models.clip import CLIPImageProcessorPil
 
 from dynfocus.errors import UserError
-from dynfocus.features.extract import encode, extract, fit, pad, read_medium
+from dynfocus.features.extract import encode, extract, fit, pad, padding, read_medium
 from dynfocus.features.store import FeatureStore
 from dynfocus.ledger.coverage import media_of_set
 from dynfocus.network import clip
@@ -249,9 +250,18 @@ def test_a_square_of_the_right_size_is_left_alone():
     assert np.array_equal(fit(Image.fromarray(pixels), SIDE), pixels)
 
 
-@pytest.mark.parametrize("size", [(100, 50), (33, 200), (32, 33)])
-def test_any_size_fits(size):
-    assert fit(Image.new("RGB", size), SIDE).shape == (SIDE, SIDE, 3)
+@pytest.mark.parametrize("size", [(100, 50), (33, 200), (32, 33), (320, 240), (43, 32)])
+def test_a_frame_is_what_the_processor_of_clip_makes_of_it(size):
+    image = Image.fromarray(pictures(1, size[1], size[0])[0])
+    clips = CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=SIDE, do_normalize=False, do_rescale=False)
+    assert np.array_equal(fit(image, SIDE), clips(image, return_tensors="np")["pixel_values"][0].transpose(1, 2, 0))
+
+
+def test_images_of_stage_1_are_cropped_as_frames_are(configure, tmp_path):
+    assert padding("llava_cc3m", clip.MEAN) is None and padding("llava_625k", clip.MEAN) is clip.MEAN
+    Image.fromarray(pictures(1, 32, 64)[0]).save(tmp_path / "wide.png")
+    pixels, _ = read_medium(tmp_path, "wide.png", configure().video, None)
+    assert np.array_equal(pixels[0], fit(Image.open(tmp_path / "wide.png"), SIDE))
 
 
 def test_a_broken_image_is_named(configure, tmp_path):

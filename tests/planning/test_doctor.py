@@ -7,6 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from rich.console import Console
 
@@ -98,12 +99,14 @@ def test_key_is_found_but_never_shown(load, hub):
     assert SECRET not in console.export_text() and SECRET not in repr(checks)
 
 
-def test_gated_set_opens_only_to_an_accepted_token(hub):
+def test_gated_set_opens_only_to_an_accepted_token(hub, monkeypatch):
     environment = {"HF_TOKEN": SECRET, "HF_ENDPOINT": hub}
     assert doctor.hub_access("open/set", "dataset", environment, offline=False)[0] is State.OK
     state, found, remedy = doctor.hub_access("shut/set", "dataset", environment, offline=False)
     assert state is State.BLOCKING and "403" in found and f"{hub}/datasets/shut/set" in remedy
-    assert doctor.hub_access("open/set", "dataset", {"HF_ENDPOINT": hub}, offline=False)[0] is State.BLOCKING
+    for known, wanted in ((None, State.BLOCKING), (SECRET, State.OK)):
+        monkeypatch.setattr(huggingface_hub, "get_token", lambda known=known: known)  # that of `hf auth login`
+        assert doctor.hub_access("open/set", "dataset", {"HF_ENDPOINT": hub}, offline=False)[0] is wanted
 
 
 def test_unreachable_server_is_a_warning():

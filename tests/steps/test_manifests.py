@@ -51,6 +51,14 @@ def test_failure_leaves_no_manifest_and_removes_the_old_one(checkpoint):
         read_manifest(checkpoint)
 
 
+def test_an_input_that_changes_during_the_work_is_refused(checkpoint, tmp_path):
+    source = tmp_path / "source.txt"
+    changed = pytest.raises(UserError, match=r"source\.txt was changed while it was read")
+    with changed, record(checkpoint, command="train", settings=SETTINGS, inputs=[source]):
+        source.write_text("other films")
+    assert not manifest_path(checkpoint).exists()
+
+
 def test_file_has_its_manifest_beside_it(tmp_path):
     answers = tmp_path / "shard-0-of-1.jsonl"
     with record(answers, command="answer", settings={}):

@@ -24,6 +24,7 @@ from dynfocus.steps.table import (
     TrainInstruction,
     needed,
 )
+from dynfocus.steps.times import recorded_seconds, time_file
 
 TUNED = TrainInstruction("dynfocus", 0)
 ANSWERED = AnswerQuestions("dynfocus", 0, 0, 1)
@@ -148,6 +149,28 @@ def test_corruption_of_every_kind_is_noticed_by_whoever_reads(finished):
                 refused(finished, step, "damaged or edited", f"{file.name}: {name}")
                 file.write_bytes(whole)
     check(finished, read_by_others(finished))
+
+
+def test_shards_of_another_number_are_not_read_along(finished):
+    shard = next(step for step in needed(finished, [REPORT]) if isinstance(step, ExtractFeatures))
+    check(finished, [shard])
+    other = finished.layout.feature_shard(shard.set, 0, shard.shards + 3)
+    other.write_bytes(b"of an older encoder")
+    with pytest.raises(UserError, match=f"holds {other.name} beside shards of {shard.shards}"):
+        check(finished, [shard])
+
+
+def test_a_job_that_finds_its_work_done_keeps_the_time_of_the_work(finished):
+    file, manifest = time_file(finished, TUNED), manifest_path(TUNED.path(finished))
+    made = json.loads(manifest.read_text()) | {"wall_seconds": 600.0}
+    manifest.write_text(json.dumps(made))
+    assert recorded_seconds(finished, TUNED) is None
+    file.parent.mkdir(parents=True)
+    for seconds, known in (("4.2", 600.0), ("605.5", 605.5)):
+        file.write_text(f"s\n{seconds}\n")
+        assert recorded_seconds(finished, TUNED) == known
+    manifest.write_text("cut off")
+    assert recorded_seconds(finished, TUNED) == 605.5
 
 
 def test_two_of_the_same_kind_do_not_pass_for_each_other(finished):

@@ -85,6 +85,24 @@ def test_no_room_imports_itself_by_way_of_others(edges):
     assert circles({name: targets - {name} for name, targets in rooms.items()}) == []
 
 
+def test_imports_go_down_the_list_of_contributing(edges, repository):
+    text = (repository / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| (`[^|]+) \|", text.partition("## The rooms")[2].partition("\n## ")[0], flags=re.M)
+    floor = {name: number for number, line in enumerate(lines) for name in re.findall(r"`(\w+)(?:/|\.py)`", line)}
+    above = [
+        number for name, number in floor.items() if not (ROOT / name).is_dir() and not (ROOT / f"{name}.py").is_file()
+    ]
+    assert floor and not above, f"rooms that are not there: {above}"
+    assert {room(name) for name in edges} - set(floor) == {PACKAGE, "__main__"}
+    upward = [
+        f"{name} -> {target}"
+        for name, targets in edges.items()
+        for target in targets
+        if floor.get(room(name), -1) > floor.get(room(target), -1)
+    ]
+    assert not upward
+
+
 def loading(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):

@@ -63,6 +63,14 @@ def test_rules_are_thin(rules):
         assert re.search(rf'"dynfocus {command_of(name)} ', body), f"rule {name} must call its own command"
 
 
+def test_what_may_hold_a_blank_is_quoted(rules):
+    """Paths below the root go to a shell."""
+    for name, body in rules.items():
+        shell = body.partition("    shell:")[2]
+        bare = [word for word in re.findall(r"\{([^}]+)\}", shell) if not re.match(r"wildcards\.|.*:q$", word)]
+        assert not bare, f"rule {name}: write {{{bare[0]}:q}}"
+
+
 def test_rules_and_commands_have_the_same_names(rules):
     commands = set(get_command(app).commands)
     assert {command_of(name) for name in rules} == commands - WITHOUT_RULE

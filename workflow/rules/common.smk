@@ -113,7 +113,7 @@ def begin():
     try:
         if workflow.local_exec:
             require_gpus(JOBS.config, TRAINING_GPUS // NODES)
-        LOCK = acquire(Path(".snakemake/run.lock"), "a run in this folder")
+        LOCK = acquire(JOBS.layout.run_lock, "a run in this folder")
         JOBS.write_resolved()
         adopt_pulled(JOBS)
         print(*run_lines(JOBS), sep="\n", file=sys.stderr)

@@ -68,7 +68,7 @@ rule judge_again:
     message:
         "Judging the answers of {wildcards.run}, seed {wildcards.seed}, with the second judge"
     shell:
-        "dynfocus judge-again --config {params.config} --run {wildcards.run} --seed {wildcards.seed} 2>&1 | tee {log}"
+        "dynfocus judge-again --config {params.config:q} --run {wildcards.run} --seed {wildcards.seed} 2>&1 | tee {log:q}"
 
 
 rule score_answers:

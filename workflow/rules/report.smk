@@ -46,7 +46,7 @@ rule execute_tutorial:
     message:
         "Executing the tutorial on seed {params.settings[seed]} of the {params.settings[profile]} profile"
     shell:
-        "dynfocus execute-tutorial --config {params.config} 2>&1 | tee {log}"
+        "dynfocus execute-tutorial --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 rule render_report:

@@ -16,6 +16,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from dynfocus.errors import UserError
+
 PARTS = ("data", "backbones", "features", "checkpoints", "results")
 CLOCK_COLUMNS = frozenset({"seconds", "tokens_per_second", "peak_memory_gib"})
 CLOCK_FIELDS = frozenset({"argv", "commit", "finished", "wall_seconds"})
@@ -106,8 +108,12 @@ EXCEPTIONS = (
 
 
 def compare_roots(first: Path, second: Path) -> Comparison:
-    """Compare every file of the artefacts below two roots."""
-    names = sorted({*_names(first), *_names(second)})
+    """Compare every file of the artefacts below two roots. Raises UserError for a folder that holds none."""
+    found_in = {root: set(_names(root)) for root in (first, second)}
+    for root, names in found_in.items():
+        if not names:
+            raise UserError(f"{root}: holds no artefacts; name the root of a finished run")
+    names = sorted(set().union(*found_in.values()))
     found = [_difference(name, first / name, second / name) for name in names]
     differences = tuple(difference for difference in found if difference is not None)
     return Comparison(len(names) - len(differences), differences)

@@ -19,6 +19,8 @@ FINISHED = "finished"
 def explain(jobs: Jobs, contains: str = "") -> Iterator[str]:
     """One line per step that this configuration pulls or makes and whose result has a name that contains a text."""
     decision = decide(jobs)
+    if not any(contains in name_of(jobs, step) for step in (*decision.pulled, *decision.made)):
+        raise UserError(f"--artefact {contains}: part of no artefact's name; see all with `dynfocus why`")
     changed: dict[Step, tuple[str, ...]] = {}
     states: dict[Step, str] = {}
     for step in needed(jobs, [*decision.pulled, *decision.made]):

@@ -19,11 +19,12 @@ import torch
 from transformers import AutoModelForCausalLM, StoppingCriteria, StoppingCriteriaList
 
 from dynfocus.chat.film import Film, open_film
-from dynfocus.config.schema import Config
+from dynfocus.config.schema import Config, Network
 from dynfocus.datasets.records import IMAGE_TOKEN
 from dynfocus.errors import UserError
 from dynfocus.evaluation.answerers.base import model_type
 from dynfocus.evaluation.answerers.decoding import device_of, dtype_of, generation_config
+from dynfocus.evaluation.answerers.own import answering_config
 from dynfocus.network import DynFocusProcessor, clip
 from dynfocus.network.explanation import Explanation
 from dynfocus.network.vision import load_vision_tower
@@ -66,14 +67,19 @@ class Turn:
 class ChatModel:
     """A stage-2 checkpoint with its visual encoder; every reply is greedy unless a temperature is set."""
 
-    def __init__(self, checkpoint: Path, clip_folder: Path, config: Config):
-        """Raises UserError where the checkpoint is none of ours or the visual encoder is missing."""
+    def __init__(self, checkpoint: Path, clip_folder: Path, config: Config, network: Network | None = None):
+        """L, K/L and all else that no weight depends on are as `network` says, or else as trained.
+
+        Raises UserError where the checkpoint is none of ours or the visual encoder is missing.
+        """
         kind = model_type(checkpoint)
         if kind != "dynfocus":
             raise UserError(f"{checkpoint}: model type {kind}; the chat takes checkpoints of this project")
         torch.set_num_threads(config.hardware.threads)
         self._device = device_of(config)
-        model: Any = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=dtype_of(config))
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            checkpoint, config=answering_config(checkpoint, network), dtype=dtype_of(config)
+        )
         self._model = model.to(self._device).eval()
         self._processor = DynFocusProcessor.from_pretrained(checkpoint)
         self._processor.config = self._model.config
@@ -86,7 +92,7 @@ class ChatModel:
 
     @property
     def selection(self) -> tuple[int, float] | None:
-        """L and K/L as trained; None where the model selects no frames."""
+        """L and K/L; None where the model selects no frames."""
         config = self._model.config
         return (config.event_prototypes, config.selection_ratio) if config.encoder == "dynfocus" else None
 

@@ -65,6 +65,12 @@ def serve_chat(
     Example: dynfocus serve-chat --run dynfocus --beside flash_vstream
     """
     jobs = load_jobs(config, overrides)
+    asked = [run, beside] if beside else [run]
+    titles = [jobs.experiments.runs[jobs.known_run(name)].title for name in asked]
+    if checkpoint is not None:
+        titles[0] = str(checkpoint)
+    if len(set(titles)) < len(titles):
+        raise UserError(f"--beside {beside}: would show the same model twice; name another run")
     try:
         from dynfocus.chat.page import Chat, serve
     except ModuleNotFoundError as error:
@@ -73,9 +79,9 @@ def serve_chat(
         raise UserError(f"the page needs {error.name}; install it: pip install 'dynfocus[chat]'") from error
     from dynfocus.chat.examples import about, examples
 
-    models = {jobs.experiments.runs[run].title: _chat_model(jobs, run, seed, checkpoint, clip)}
+    models = {titles[0]: _chat_model(jobs, run, seed, checkpoint, clip)}
     if beside:
-        models[jobs.experiments.runs[beside].title] = _chat_model(jobs, beside, seed, None, clip)
+        models[titles[1]] = _chat_model(jobs, beside, seed, None, clip)
     serve(Chat(models, examples(jobs.layout), about(jobs.config)), host, port)
 
 
@@ -102,10 +108,12 @@ def export_model(
 
 
 def _chat_model(jobs: Jobs, run: str, seed: int, checkpoint: Path | None, clip: Path | None) -> ChatModel:
-    """The model of a chat: a folder, or the checkpoint that answers for a run, checked as for answering."""
+    """The model of a chat: a folder as it was trained, or a run as it answers, checked as for answering."""
     from dynfocus.chat.model import ChatModel
 
-    if checkpoint is None:
-        check(jobs, [model_of(jobs, run, seed)])
-    folder = checkpoint or jobs.checkpoint(run, seed)
-    return ChatModel(folder, clip or jobs.layout.backbones / "clip", jobs.run(run))
+    config, tower = jobs.run(run), clip or PrepareClip().path(jobs)
+    if checkpoint is not None:
+        return ChatModel(checkpoint, tower, config)
+    step = model_of(jobs, run, seed)
+    check(jobs, [step])
+    return ChatModel(step.path(jobs), tower, config, config.network)

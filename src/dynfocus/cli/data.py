@@ -123,7 +123,7 @@ def check_sources(
     from rich.console import Console
 
     from dynfocus.ledger.entries import entry_of, load_ledger
-    from dynfocus.ledger.visit import table, unobtainable, visit_all
+    from dynfocus.ledger.visit import State, table, unobtainable, visit_all
 
     jobs = load_jobs(config, overrides)
     file = Path(jobs.config.ledger)
@@ -133,7 +133,11 @@ def check_sources(
     visits = visit_all(ledger, [dataset] if dataset else list(ledger.sets))
     Console().print(table(visits))
     lacking = unobtainable(visits)
-    for name, to in lacking:
-        print(f"{name}: {to} is at none of its sources; look at the publisher's page, correct {file}")
+    for (name, to), state in lacking.items():
+        part = f"{name}: {'all of it' if to == '.' else to}"
+        if state is State.GONE:
+            print(f"{part} is at none of its sources; look at the publisher's page, correct {file}")
+        else:
+            print(f"{part} has no source that answered; look at the last column, and at the network of this machine")
     if lacking:
         raise typer.Exit(1)

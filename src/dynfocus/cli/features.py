@@ -15,6 +15,7 @@ from dynfocus.cli.options import (
     Overrides,
     Shard,
     load_jobs,
+    require_shard,
 )
 from dynfocus.config.schema import Config
 from dynfocus.files import hash_of
@@ -42,6 +43,7 @@ def extract_features(
     from dynfocus.ledger.coverage import require
 
     step = ExtractFeatures(dataset, shard, num_shards or jobs.config.feature_shards)
+    require_shard(shard, step.shards)
     data, clip = PrepareData(dataset).path(jobs), PrepareClip().path(jobs)
 
     def make(out: Path) -> None:

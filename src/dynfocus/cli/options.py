@@ -9,7 +9,8 @@ import typer
 
 from dynfocus.config.load import load_config
 from dynfocus.config.nearest import require_known
-from dynfocus.config.schema import DATASETS
+from dynfocus.config.schema import DATASETS, LARGEST_SEED
+from dynfocus.errors import UserError
 from dynfocus.steps.jobs import Jobs
 
 ConfigFiles = Annotated[
@@ -31,13 +32,21 @@ Dataset = Annotated[
     str, typer.Option("--dataset", callback=known_dataset, help="Training set or benchmark, e.g. msvd_qa.")
 ]
 RunName = Annotated[str, typer.Option("--run", help="Run of config/experiments.yaml, e.g. dynfocus.")]
-Seed = Annotated[int, typer.Option("--seed", help="Training seed.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Training seed.")]
 Shard = Annotated[int, typer.Option("--shard", min=0, help="Which part of the work, from 0.")]
 ItemName = Annotated[str, typer.Option("--item", help="Report item of config/experiments.yaml, e.g. table_7.")]
 
 NumShards = Annotated[
     int | None, typer.Option("--num-shards", min=1, help="Parts in all; the profile's number by default.")
 ]
+
+
+def require_shard(shard: int, shards: int) -> None:
+    """Raise UserError where there is no such part of the work."""
+    if shard >= shards:
+        raise UserError(f"--shard {shard}: of {shards} shards the last is {shards - 1}")
+
+
 DEFAULT_CONFIG = [Path("config/mini.yaml")]
 NO_OVERRIDES: list[str] = []
 

@@ -18,7 +18,7 @@ app = typer.Typer()
 def plan(
     config: ConfigFiles = DEFAULT_CONFIG,
     overrides: Overrides = NO_OVERRIDES,
-    gpu: Annotated[str, typer.Option("--gpu", help="Kind of GPU: a100, h100, h200, l40s, rtx4090, rtx3090.")] = "a100",
+    gpu: Annotated[str, typer.Option("--gpu", help="A GPU of src/dynfocus/planning/data/gpus.csv.")] = "a100",
     gpus: Annotated[
         int | None, typer.Option("--gpus", min=1, help="GPUs in all; those of one training by default.")
     ] = None,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dynfocus.cli.options import DEFAULT_CONFIG, NO_OVERRIDES, ConfigFiles, Overrides, load_jobs
+from dynfocus.machine.locks import only_one
 
 app = typer.Typer()
 
@@ -22,7 +23,8 @@ def resolve_config(
     Example: dynfocus resolve-config --config config/paper.yaml --set seeds='[0, 1]'
     """
     jobs = load_jobs(config, overrides)
-    jobs.write_resolved()
+    with only_one(jobs.layout.run_lock, "a run in this folder, whose jobs read this file"):
+        jobs.write_resolved()
     print(jobs.layout.config)
 
 

@@ -37,6 +37,7 @@ def train_alignment(
     if (run is None) == (key is None):
         raise UserError("train-alignment: pass either --run (and --seed) or --key")
     if key is None:
+        _require_seed(jobs, seed)
         key = jobs.alignment_key(str(run), seed)
     jobs.alignment(key)
     _train(jobs, TrainAlignment(key), work=key)
@@ -54,7 +55,15 @@ def train_instruction(
     Example: dynfocus train-instruction --run dynfocus --seed 0
     """
     jobs = load_jobs(config, overrides)
+    _require_seed(jobs, seed)
     _train(jobs, TrainInstruction(run, seed), work=jobs.instruction_key(run, seed))
+
+
+def _require_seed(jobs: Jobs, seed: int) -> None:
+    """Raise UserError for a seed that the profile does not train: the names of stage 1 follow from those it does."""
+    if seed not in jobs.training_seeds:
+        known = ", ".join(map(str, jobs.training_seeds))
+        raise UserError(f"--seed {seed}: the profile trains seeds {known}; add it: --set seeds='[{known}, {seed}]'")
 
 
 def _train(jobs: Jobs, step: TrainAlignment | TrainInstruction, work: str) -> None:

@@ -26,6 +26,9 @@ TRAINING_SETS: dict[str, str] = {
 }
 """Training sets: a `datasets.records.TrainingSet` each."""
 
+CROPPED_IMAGES = ("llava_cc3m",)
+"""Sets of stage 1 whose images are cropped; all other images are padded to a square."""
+
 BENCHMARKS: dict[str, str] = {
     "msvd_qa": "dynfocus.evaluation.benchmarks.short_answer:MsvdQa",
     "msrvtt_qa": "dynfocus.evaluation.benchmarks.short_answer:MsrvttQa",

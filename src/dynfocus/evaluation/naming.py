@@ -44,20 +44,27 @@ def words(text: str) -> list[Word]:
 
 
 def mark_options(text: str, options: Sequence[str]) -> str:
-    """The text with every option that it names replaced by that option's mark, longer options first."""
+    """The text with every option that it names replaced by that option's mark.
+
+    Longer options come first, and of options as long the one that stands there to the letter: in "B. (a)(c)(b)" the
+    words "b a c" are those of "(b)(a)(c)" too.
+    """
     forms = [tuple(word.form for word in words(option)) for option in options]
-    spans: list[tuple[int, int, str]] = []
     found = words(text)
-    for form in sorted({form for form in forms if form}, key=lambda form: (-len(form), -sum(map(len, form)))):
+    named: list[tuple[tuple[int, int, bool], int, int, str]] = []
+    for form in dict.fromkeys(filter(None, forms)):
         owners = [place for place, other in enumerate(forms) if other == form]
         mark = chr(MARKS + owners[0]) if len(owners) == 1 else AMBIGUOUS
         for first in range(len(found) - len(form) + 1):
             run = found[first : first + len(form)]
-            if tuple(word.form for word in run) != form or not _together(text, run):
-                continue
-            start, end = _with_article(text, run[0].start), run[-1].end
-            if all(end <= known[0] or start >= known[1] for known in spans):
-                spans.append((start, end, mark))
+            if tuple(word.form for word in run) == form and _together(text, run):
+                inexact = not any(_to_the_letter(text, run[0].start, options[place]) for place in owners)
+                rank = (-len(form), -sum(map(len, form)), inexact)
+                named.append((rank, _with_article(text, run[0].start), run[-1].end, mark))
+    spans: list[tuple[int, int, str]] = []
+    for _, start, end, mark in sorted(named, key=lambda one: one[0]):
+        if all(end <= known[0] or start >= known[1] for known in spans):
+            spans.append((start, end, mark))
     for start, end, mark in sorted(spans, reverse=True):
         text = f"{text[:start]}{mark}{text[end:]}"
     return text
@@ -71,10 +78,22 @@ def named_alike(text: str, options: Sequence[str]) -> int | None:
 
 
 def _together(text: str, run: Sequence[Word]) -> bool:
-    """Whether the words stand in one line, as those of an option do; a lone letter is no text."""
+    """Whether the words stand in one line, as those of an option do.
+
+    A lone letter is no text, and neither is a capital one with small ones behind it: it is the label of a list.
+    """
     if len(run) == 1 and len(run[0].form) == 1 and not run[0].form.isdigit():
         return False
+    letters = [text[word.start : word.end] for word in run if word.end - word.start == 1]
+    if len(letters) == len(run) and letters[0].isupper() and all(map(str.islower, letters[1:])):
+        return False
     return not any("\n" in text[left.end : right.start] for left, right in pairwise(run))
+
+
+def _to_the_letter(text: str, start: int, option: str) -> bool:
+    """Whether an option stands in the text with its first word at `start`, but for what ends its sentence."""
+    core = option.rstrip(" .")
+    return text.startswith(core, start - words(option)[0].start)
 
 
 def _with_article(text: str, start: int) -> int:

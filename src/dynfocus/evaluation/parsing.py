@@ -183,13 +183,18 @@ def option_letter(reply: str, options: Sequence[str]) -> str | None:
 
 
 def yes_no(reply: str) -> str | None:
-    """ "yes" or "no": the word that the reply starts with, states as its answer, or alone contains."""
+    """ "yes" or "no": the word that the reply starts with, states as its answer, or alone contains.
+
+    A reply that starts with both ("Yes or no") says neither.
+    """
     meanings = {_word(plain(content).lower()) for content in said(reply)}
     return meanings.pop() if len(meanings) == 1 else None
 
 
 def _word(text: str) -> str | None:
-    start = re.match(r"(yes|no)\b", text)
+    start = re.match(r"(yes|no)\b(\s*(?:or|and|/)\s*(?:yes|no)\b)?", text)
+    if start and start.group(2):
+        return None
     if start:
         return start.group(1)
     stated = re.findall(r"\banswer\s*(?:is|:)?\s*:?\s*(yes|no)\b", text)
@@ -200,7 +205,7 @@ def _word(text: str) -> str | None:
 
 def _meaning(content: str, options: Sequence[str]) -> str | None:
     """The letter that a text means, in the options or beyond them."""
-    text = plain(content)
+    text, options = plain(content), [plain(option) for option in options]
     alone = re.fullmatch(r"(?:option|answer|choice|letter)?[\s:]*[(\[]*\s*([A-Ha-h])\s*[)\]]*[\s.:,;!?。]*", text, re.I)
     if alone:
         return alone.group(1).upper()

@@ -26,6 +26,7 @@ import torch
 from PIL import Image
 from rich.progress import Progress
 
+from dynfocus.config.names import CROPPED_IMAGES
 from dynfocus.config.schema import Config, Video
 from dynfocus.datasets.media import IMAGE_SUFFIXES
 from dynfocus.errors import MediumError, UserError
@@ -66,7 +67,7 @@ def extract(
     tower = tower.to(device, compute_type(config))
     with closing(writer), Progress(refresh_per_second=1) as progress:
         task = progress.add_task(f"features of {name}", total=len(media))
-        decoded = read_media(data, left, config.video, config.hardware.threads, tower.mean)
+        decoded = read_media(data, left, config.video, config.hardware.threads, padding(name, tower.mean))
         readable = _noting_faults(name, writer, decoded)
         for group in gathered(readable, TOGETHER[device.type]):
             for (medium, _, indices), values in zip(group, encode(tower, group, device), strict=True):
@@ -128,8 +129,16 @@ def _noting_faults(
             yield read
 
 
+def padding(name: str, mean: Sequence[float]) -> Sequence[float] | None:
+    """The colour that images of a set are padded with; None where they are cropped as frames are.
+
+    The released scripts pad in stage 2 alone (`image_aspect_ratio pad`).
+    """
+    return None if name in CROPPED_IMAGES else mean
+
+
 def read_media(
-    data: Path, media: list[str], video: Video, threads: int = 1, mean: Sequence[float] = CLIP_MEAN
+    data: Path, media: list[str], video: Video, threads: int = 1, mean: Sequence[float] | None = CLIP_MEAN
 ) -> Iterator[tuple[str, Decoded | MediumError]]:
     """Each medium with its frames or with what is wrong with it, in order, decoded ahead by `threads` threads."""
     waiting: deque[tuple[str, Future[Decoded]]] = deque()
@@ -142,7 +151,7 @@ def read_media(
             yield _result(*waiting.popleft())
 
 
-def _decoded(data: Path, medium: str, video: Video, mean: Sequence[float]) -> Decoded:
+def _decoded(data: Path, medium: str, video: Video, mean: Sequence[float] | None) -> Decoded:
     return medium, *read_medium(data, medium, video, mean)
 
 
@@ -154,12 +163,16 @@ def _result(medium: str, future: Future[Decoded]) -> tuple[str, Decoded | Medium
 
 
 def read_medium(
-    data: Path, medium: str, video: Video, mean: Sequence[float] = CLIP_MEAN
+    data: Path, medium: str, video: Video, mean: Sequence[float] | None = CLIP_MEAN
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Frames (T, S, S, 3) uint8 of a video, or (1, S, S, 3) of an image padded with `mean`, and their indices."""
+    """Frames (T, S, S, 3) uint8 of a video, or (1, S, S, 3) of an image, and their indices.
+
+    An image is padded with the colour `mean`, or cropped where there is none.
+    """
     path = find(data, medium)
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return fit(pad(open_image(path), mean), video.image_size)[None], np.zeros(1, dtype=np.int64)
+        image = open_image(path)
+        return fit(image if mean is None else pad(image, mean), video.image_size)[None], np.zeros(1, dtype=np.int64)
     sampled = sample(path, video, lambda frame: fit(Image.fromarray(frame), video.image_size))
     return np.stack(sampled.frames), sampled.indices
 
@@ -173,10 +186,13 @@ def pad(image: Image.Image, mean: Sequence[float] = CLIP_MEAN) -> Image.Image:
 
 
 def fit(image: Image.Image, size: int) -> np.ndarray:
-    """CLIP's preprocessing before normalisation: shortest edge to `size`, bicubic, centre crop; (S, S, 3) uint8."""
+    """CLIP's preprocessing before normalisation: shortest edge to `size`, bicubic, centre crop; (S, S, 3) uint8.
+
+    The longer edge is rounded down, as CLIP's processors do it.
+    """
     if image.size == (size, size):
         return np.asarray(image)
-    scale = size / min(image.size)
-    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+    shortest = min(image.size)
+    image = image.resize((size * image.width // shortest, size * image.height // shortest), Image.Resampling.BICUBIC)
     left, top = (image.width - size) // 2, (image.height - size) // 2
     return np.asarray(image.crop((left, top, left + size, top + size)))

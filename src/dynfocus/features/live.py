@@ -17,7 +17,7 @@ from dynfocus.config.schema import Video
 from dynfocus.datasets.media import IMAGE_SUFFIXES
 from dynfocus.errors import MediumError, UserError
 from dynfocus.features.decode import sampled_count
-from dynfocus.features.extract import read_medium
+from dynfocus.features.extract import padding, read_medium
 from dynfocus.features.media import find
 from dynfocus.files import hash_of, read_json, write_json
 from dynfocus.machine.locks import open_lock, take
@@ -41,9 +41,9 @@ class FilmStore:
     ):
         """`folder` of the set, `media` of its samples; `counts`: folder for the file of frame counts.
 
-        `mean`: colour with which the encoder's images are padded.
+        `mean`: colour with which the encoder's images are padded, where those of this set are.
         """
-        self._folder, self._video, self._mean = folder, video, mean
+        self._folder, self._video, self._mean = folder, video, padding(folder.name, mean)
         self._frames = _counted(folder, list(dict.fromkeys(media)), video, counts, threads)
 
     def __contains__(self, medium: str) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 from dynfocus.config.extensions import in_file
 from dynfocus.config.schema import Config
 from dynfocus.errors import UserError
+from dynfocus.evaluation.answerers.own import answering_config
 from dynfocus.files import read_json
 from dynfocus.hub.processor import DynFocusMediaProcessor
 from dynfocus.hub.video_processor import DynFocusVideoProcessor
@@ -46,7 +47,7 @@ def export_model(
     """Write the folder of a checkpoint.
 
     Args:
-        config: resolved configuration of the run; its video sampling goes with the model.
+        config: resolved configuration of the run; its video sampling, L and K/L go with the model.
         run: its name, for the card; clip_folder: the visual encoder that the features came from.
         scores: score files of the run (`results/scores/RUN/seed-S.json`) for the card.
 
@@ -55,7 +56,8 @@ def export_model(
     """
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out}: not empty; name a new folder")
-    model = DynFocusForConditionalGeneration.from_pretrained(checkpoint)
+    settings = answering_config(checkpoint, config.network)
+    model = DynFocusForConditionalGeneration.from_pretrained(checkpoint, config=settings)
     for kind in ("clustering", "selection"):
         if in_file(getattr(model.config, kind)):
             raise UserError(

@@ -73,13 +73,17 @@ def visit(client: httpx.Client, name: str, part: Part, source: HubSource | UrlSo
     return Visit(name, part.to, source.origin, State.CHANGED if wrong else State.THERE, files, size, commit, message)
 
 
-def unobtainable(visits: Iterable[Visit]) -> list[tuple[str, str]]:
-    """(set, part) of those parts that have sources to download from and none that is there."""
+def unobtainable(visits: Iterable[Visit]) -> dict[tuple[str, str], State]:
+    """(set, part) of those parts that have sources to download from and none that is there: whether any said so."""
     states: dict[tuple[str, str], list[State]] = {}
     for one in visits:
         if one.state is not State.BY_HAND:
             states.setdefault((one.set, one.to), []).append(one.state)
-    return [key for key, found in states.items() if not {State.THERE, State.CHANGED} & set(found)]
+    return {
+        key: State.GONE if State.GONE in found else State.SILENT
+        for key, found in states.items()
+        if not {State.THERE, State.CHANGED} & set(found)
+    }
 
 
 def table(visits: Iterable[Visit]) -> Table:

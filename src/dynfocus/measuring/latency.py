@@ -13,7 +13,7 @@ from dynfocus.measuring.models import answerer_of, questions_by_video
 from dynfocus.steps.jobs import Jobs
 
 QUESTIONS = 6
-"""Questions timed per run and benchmark, one of each of the first videos."""
+"""Questions timed per run and benchmark, one of each of the first videos but the very first, which warms up."""
 
 
 def measure(jobs: Jobs, item: str) -> dict[str, Any]:
@@ -33,20 +33,21 @@ def measure(jobs: Jobs, item: str) -> dict[str, Any]:
 
 
 def sample_questions(jobs: Jobs, name: str) -> list[Question]:
-    """The first question of each of the first videos of a benchmark."""
-    return [questions[0] for questions in questions_by_video(jobs, name).values()][:QUESTIONS]
+    """The first question of each of the first videos of a benchmark, one for warming up and those to be timed."""
+    return [questions[0] for questions in questions_by_video(jobs, name).values()][: QUESTIONS + 1]
 
 
 def time_answers(answerer: Answerer, questions: Sequence[Question]) -> list[float]:
-    """Seconds from cached features to the finished answer, one question at a time; the first one warms up.
+    """Seconds from cached features to the finished answer, one question at a time.
 
-    A video that cannot be shown is left out.
+    The first one warms up and is not among them: no video is asked about twice, since a model keeps what it knows of
+    one. A video that cannot be shown is left out.
 
     Raises:
-        UserError: none could be shown.
+        UserError: fewer than two could be shown.
     """
     seconds = []
-    for question in [questions[0], *questions]:
+    for question in questions:
         started = time.perf_counter()
         try:
             answerer.answer([Request(question, answerer.load(question))])
@@ -54,5 +55,5 @@ def time_answers(answerer: Answerer, questions: Sequence[Question]) -> list[floa
             continue
         seconds.append(time.perf_counter() - started)
     if len(seconds) < 2:
-        raise UserError("no video could be shown")
+        raise UserError(f"{len(seconds)} videos could be shown; the first one warms up, so it takes two")
     return seconds[1:]

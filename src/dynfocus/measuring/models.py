@@ -44,9 +44,9 @@ def answerer_of(jobs: Jobs, item: str, run: str) -> Answerer:
 
 
 def questions_by_video(jobs: Jobs, name: str) -> dict[str, list[Question]]:
-    """The questions of a benchmark by video, videos in the order of their names."""
+    """The questions that runs answer on a benchmark (`evaluation.limit`) by video, videos in the order of names."""
     by_video: dict[str, list[Question]] = {}
-    for question in load_questions(benchmark(name), jobs.layout.data):
+    for question in load_questions(benchmark(name), jobs.layout.data, jobs.config.evaluation):
         if question.video is not None:
             by_video.setdefault(question.video, []).append(question)
     return dict(sorted(by_video.items()))

@@ -219,15 +219,17 @@ def check_sets(jobs: Jobs, environment: Mapping[str, str], offline: bool) -> Ite
 
 
 def hub_access(repo: str, kind: str, environment: Mapping[str, str], offline: bool) -> tuple[State, str, str]:
-    """Whether the token in `HF_TOKEN` opens a gated repository."""
+    """Whether the token in `HF_TOKEN`, or that of `hf auth login`, opens a gated repository."""
+    from huggingface_hub import get_token
+
     hub = environment.get("HF_ENDPOINT", HUB).rstrip("/")
     page = f"{hub}/{'datasets/' if kind == 'dataset' else ''}{repo}"
-    token = environment.get("HF_TOKEN")
-    accept = f"accept the licence at {page}, make a token at {hub}/settings/tokens, and export HF_TOKEN=..."
+    token = environment.get("HF_TOKEN") or get_token()
+    accept = f"accept the licence at {page}, make a token at {hub}/settings/tokens, and `hf auth login`"
     if not token:
-        return State.BLOCKING, f"{repo} is gated and HF_TOKEN is not set", accept
+        return State.BLOCKING, f"{repo} is gated, no HF_TOKEN is set and nobody is logged in", accept
     if offline:
-        return State.WARNING, f"{repo} is gated; HF_TOKEN is set, access not tried", "run without --offline"
+        return State.WARNING, f"{repo} is gated; there is a token, access not tried", "run without --offline"
     import httpx
 
     try:
@@ -237,8 +239,8 @@ def hub_access(repo: str, kind: str, environment: Mapping[str, str], offline: bo
     except httpx.HTTPError as error:
         return State.WARNING, f"{repo}: {type(error).__name__}", "see the network check"
     if answer.is_success:
-        return State.OK, f"{repo} opens with the token of HF_TOKEN", ""
-    return State.BLOCKING, f"{repo} refuses the token of HF_TOKEN ({answer.status_code})", accept
+        return State.OK, f"{repo} opens with the token of this machine", ""
+    return State.BLOCKING, f"{repo} refuses the token of this machine ({answer.status_code})", accept
 
 
 def check_network(config: Config, environment: Mapping[str, str]) -> Iterator[Check]:

@@ -46,8 +46,8 @@ def latency_table(session: Session) -> Table:
     columns = [cell.column for cell in cells if cell.row == cells[0].row]
     notes = [
         f"Ours: frames of {size} × {size} at {session.config.video.fps:g} fps, cached features to finished answer, "
-        f"{found.get('questions', 0)} questions one by one on {found.get('device', 'no device')}; decoding and the "
-        "visual encoder are not in it.",
+        f"at most {found.get('questions', 0)} questions one by one on {found.get('device', 'no device')}; decoding and "
+        "the visual encoder are not in it.",
         "Paper: frames of 224 × 224 at 1 fps on an A100.",
         f"DynFocus has L = {network.event_prototypes} and K/L = {network.selection_ratio:g} here.",
         *order_notes(rows, columns),

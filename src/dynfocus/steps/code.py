@@ -20,7 +20,7 @@ from pathlib import Path
 from dynfocus.config.names import BENCHMARKS, TRAINING_SETS
 
 PACKAGE = "dynfocus"
-APART = ("artefacts", "cli", "config", "errors", "machine", "options", "planning", "steps")
+APART = ("artefacts", "cli", "config", "errors", "machine", "planning", "steps")
 REGISTRIES = ("dynfocus.datasets.registry", "dynfocus.evaluation.answerers", "dynfocus.evaluation.benchmarks")
 DIGITS = 12
 ROOT = Path(__file__).parents[1]

@@ -110,15 +110,18 @@ class Jobs:
         """The resolved configuration of a run."""
         return run_config(self.config, self.experiments, name)
 
+    def known_run(self, name: str) -> str:
+        """The name of a run as it was given. Raises UserError, with the nearest name, where there is no such run."""
+        require_known("run", [name], self.experiments.runs, "run")
+        return name
+
     def weights_run(self, run: str) -> str:
         """The run whose checkpoint `run` answers with: itself, or the one it names in `weights`."""
-        require_known("run", [run], self.experiments.runs, "run")
-        return self.experiments.runs[run].weights or run
+        return self.experiments.runs[self.known_run(run)].weights or run
 
     def foreign(self, run: str) -> str | None:
         """Hub id or folder of the model of a run that is not ours."""
-        require_known("run", [run], self.experiments.runs, "run")
-        return self.experiments.runs[run].model
+        return self.experiments.runs[self.known_run(run)].model
 
     def checkpoint(self, run: str, seed: int) -> Path:
         """The folder of the model that `run` answers with."""
@@ -144,13 +147,17 @@ class Jobs:
         return f"{run}-{hash_of([self.run_settings(run, 'answer_questions'), model])}"
 
     @cached_property
+    def training_seeds(self) -> list[int]:
+        """Every seed that something of this configuration is trained with."""
+        of_items = {seed for item in self.experiments.items.values() for seed in item.seeds}
+        return sorted({*self.config.seeds, *self.config.claim_seeds, *of_items})
+
+    @cached_property
     def _alignments(self) -> dict[str, tuple[str, int]]:
         owners: dict[str, tuple[str, int]] = {}
-        of_items = {seed for item in self.experiments.items.values() for seed in item.seeds}
-        seeds = sorted({*self.config.seeds, *self.config.claim_seeds, *of_items})
         for run in self.experiments.runs:
             if self.weights_run(run) == run and self.has_alignment(run):
-                for seed in seeds:
+                for seed in self.training_seeds:
                     owners.setdefault(self.alignment_key(run, seed), (run, seed))
         return owners
 

@@ -99,6 +99,11 @@ class Layout:
     def tutorial(self, suffix: str) -> Path:
         return self.results / f"tutorial.{suffix}"
 
+    @property
+    def run_lock(self) -> Path:
+        """The file whose lock a run of the workflow holds."""
+        return self.root / "work" / "run.lock"
+
     def lock(self, step: str, key: str) -> Path:
         """The file whose lock the one process that works on a step holds."""
         return self.root / "work" / "locks" / f"{step}-{key}.lock"

@@ -73,6 +73,9 @@ def record(
 ) -> Iterator[None]:
     """Time the body and write the manifest of `artefact` when it ends well; an old manifest goes first.
 
+    Raises:
+        UserError: an input was changed during the body.
+
     Args:
         inputs: artefacts or files read; the manifest stores the content hash of each.
         also: files beside `artefact` that belong to it; the manifest stores their hashes by name.
@@ -82,7 +85,11 @@ def record(
     for old in _both(artefact):
         old.unlink(missing_ok=True)
     started = time.monotonic()
+    made_of = {str(path): content_of(path) for path in inputs}
     yield
+    for name, before in made_of.items():
+        if content_of(Path(name)) != before:
+            raise UserError(f"{artefact}: {name} was changed while it was read; make it again")
     manifest = {
         "artefact": artefact.name,
         "command": command,
@@ -90,7 +97,7 @@ def record(
         "settings": dict(settings),
         "settings_hash": hash_of(dict(settings)),
         "seed": seed,
-        "inputs": {str(path): content_of(path) for path in inputs},
+        "inputs": made_of,
         "code": dict(code or {}),
         "content": content_hash(artefact, apart),
         "also": {path.name: content_hash(path) for path in also},

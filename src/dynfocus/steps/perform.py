@@ -22,7 +22,7 @@ from dynfocus.steps.index import find_index
 from dynfocus.steps.jobs import Jobs
 from dynfocus.steps.manifests import kept, record, verify, verify_content, verify_inputs
 from dynfocus.steps.step import Step
-from dynfocus.steps.table import input_paths, name_of
+from dynfocus.steps.table import ExtractFeatures, input_paths, name_of
 
 
 def perform(jobs: Jobs, step: Step, make: Callable[[Path], object]) -> None:
@@ -75,6 +75,8 @@ def check(jobs: Jobs, steps: Iterable[Step]) -> None:
                 f"{path}: made with seed = {manifest['seed']}, wanted with {step.training_seed(jobs)}; make it again"
             )
         _require_own(jobs, step, manifest)
+        if isinstance(step, ExtractFeatures):
+            _require_alone(path, step.shards)
         if not is_published(jobs, step, manifest):
             verify_inputs(path, manifest)
         verify_content(path, manifest, step.whole)
@@ -93,6 +95,16 @@ def _require_own(jobs: Jobs, step: Step, manifest: Mapping[str, Any]) -> None:
         wanted = name.rpartition("/")[0] if hasattr(before, "shard") else name
         if not any(f"/{wanted}/" in text for text in recorded):
             raise UserError(f"{step.path(jobs)}: was not made from {wanted}, but moved here; make or pull it again")
+
+
+def _require_alone(path: Path, shards: int) -> None:
+    """Raise UserError where features lie beside others of another number of shards: readers open all that is there."""
+    others = sorted(file.name for file in path.parent.glob("*.safetensors") if not file.stem.endswith(f"-of-{shards}"))
+    if others:
+        raise UserError(
+            f"{path.parent}: holds {others[0]} beside shards of {shards}, and its features would be read in their "
+            "place; remove it, and all others of its number"
+        )
 
 
 def is_published(jobs: Jobs, step: Step, manifest: Mapping[str, Any]) -> bool:

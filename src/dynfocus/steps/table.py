@@ -438,7 +438,7 @@ class MeasureItem(Step):
             yield PrepareClip()
 
     def settings(self, jobs: Jobs) -> Slice:
-        return jobs.item_settings(self.item)
+        return jobs.item_settings(self.item) | jobs.settings("sample")
 
     def modules(self, jobs: Jobs) -> Sequence[str]:
         sets = jobs.item_sets(self.item) if {"data", "answers"} & set(jobs.item(self.item).reads) else []
@@ -626,4 +626,4 @@ def name_of(jobs: Jobs, step: Step) -> str:
 
 def is_done(jobs: Jobs, step: Step) -> bool:
     """Whether what says so is there."""
-    return all(path.is_file() for path in step.outputs(jobs))
+    return all(path.exists() for path in step.outputs(jobs))

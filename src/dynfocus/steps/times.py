@@ -7,6 +7,7 @@ from pathlib import Path
 from dynfocus.errors import UserError
 from dynfocus.files import read_csv
 from dynfocus.steps.jobs import Jobs
+from dynfocus.steps.manifests import read_manifest
 from dynfocus.steps.step import Step
 
 
@@ -16,13 +17,20 @@ def time_file(jobs: Jobs, step: Step) -> Path:
 
 
 def recorded_seconds(jobs: Jobs, step: Step) -> float | None:
-    """Wall seconds of the newest run of a job; None where it never ran here."""
+    """Wall seconds of the newest run of a job that did its work; None where it never ran here.
+
+    A job that finds its work finished ends at once, and Snakemake records that too: the manifest knows better.
+    """
     file = time_file(jobs, step)
     if not file.is_file():
         return None
     repair = "delete it: the next run of that job writes it again"
     line, row = read_csv(file, ["s"], "\t", repair)[-1]
     try:
-        return float(row["s"])
+        seconds = float(row["s"])
     except ValueError:
         raise UserError(f"{file}, line {line}: `{row['s']}` is no number of seconds; {repair}") from None
+    try:
+        return max(seconds, float(read_manifest(step.path(jobs)).get("wall_seconds", 0)))
+    except UserError:
+        return seconds
