@@ -48,6 +48,8 @@ def answered(jobs: Jobs) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     evidence = read_evidence(STORED / jobs.config.profile).fitting(wanted_settings(jobs))
     sides = {run: evidence.of(run, BENCHMARK, "accuracy") for run in RUNS}
     keys = sorted(set.intersection(*(set(side) for side in sides.values())))
+    if not keys:
+        raise SystemExit(f"{STORED / jobs.config.profile}: nothing on {BENCHMARK} for these settings; run claims")
     ids = evidence.asked(sides["dynfocus"][keys[0]]).ids
     return ids, {run: np.stack([side[key].values for key in keys]) for run, side in sides.items()}
 
