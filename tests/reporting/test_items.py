@@ -11,6 +11,7 @@ from score_files import score_record
 
 from dynfocus.config import load_config
 from dynfocus.config.schema import Video
+from dynfocus.errors import UserError
 from dynfocus.evaluation.answerers.base import Reply, VideoProblem
 from dynfocus.evaluation.evidence import Evidence
 from dynfocus.evaluation.questions import Question
@@ -195,17 +196,25 @@ def question(number: int, **changes) -> Question:
 class EchoAnswerer:
     """Repeats the question; the second video is missing."""
 
+    def __init__(self):
+        self.shown = []
+
     def load(self, asked):
         if asked.video == "2.mp4":
             raise VideoProblem("missing_video", "not there")
         return asked.video
 
     def answer(self, requests):
+        self.shown += [request.video for request in requests]
         return [Reply(f"{request.question.encoder_prompt} in {request.video}") for request in requests]
 
 
-def test_a_missing_video_is_not_timed():
-    assert len(time_answers(EchoAnswerer(), [question(1), question(2), question(3)])) == 2
+def test_a_missing_video_is_not_timed_and_none_is_asked_twice():
+    answerer = EchoAnswerer()
+    assert len(time_answers(answerer, [question(number) for number in (1, 2, 3, 4)])) == 2
+    assert answerer.shown == ["1.mp4", "3.mp4", "4.mp4"]
+    with pytest.raises(UserError, match="1 videos could be shown; the first one warms up"):
+        time_answers(answerer, [question(1), question(2)])
 
 
 def test_latency_interval_by_hand():

@@ -233,6 +233,8 @@ def test_a_training_without_labels_is_refused_and_a_few_samples_without_are_name
     assert all(loss > 0 for loss in losses(log))
     coverage = json.loads((tmp_path / "out/coverage.json").read_text())["webvid_qa"]
     assert coverage == {"readable": 24, "total": 24, "unlabelled": ["p/003.mp4_3"]}
+    train(tmp_path, tmp_path / "held", max_text_tokens=300, min_coverage=0.9, epochs=1, held_out=20)
+    assert "1 of 20 samples held out have no label; left out" in capsys.readouterr().err
 
 
 def test_a_set_without_samples_is_refused(toys, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,7 +38,13 @@ def cost_cell(cell: Cell, cost: Mapping[str, float] | None) -> Comparison:
     fields: dict[str, Any] = {"paper": cell.number, "paper_text": cell.value or "–", "unit": cell.unit, "decimals": 2}
     if cost is None:
         return Comparison(**fields, cell_id=cell.id, gap="missing: no checkpoint was measured")
+    fields["decimals"] = decimals_of(cost[cell.metric])
     return Comparison(**fields, cell_id=cell.id, ours=cost[cell.metric], verdict=Verdict.OTHER_SCALE.value)
+
+
+def decimals_of(value: float) -> int:
+    """Two decimals, and more for what they would round to nothing: its first digit is seen."""
+    return 2 if value == 0 else max(2, -math.floor(math.log10(abs(value))))
 
 
 def budget_table(session: Session) -> Table:

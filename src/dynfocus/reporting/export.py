@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 from dynfocus.reporting.tables import Comparison, Table
@@ -19,13 +20,24 @@ LATEX_ESCAPES = {
 }  # fmt: skip
 
 
-def cell_text(cell: Comparison | str) -> str:
-    """A cell in one line: ours with interval, the paper's in parentheses, gaps by name."""
+def cell_text(cell: Comparison | str, rank: str = "") -> str:
+    """A cell in one line: ours with interval, the paper's and the rank in parentheses, gaps by name."""
     if isinstance(cell, str):
         return cell
     ours = f"[{cell.gap.partition(':')[0]}]" if cell.gap else f"{cell.number(cell.ours)} {cell.interval}".strip()
-    paper = f"(paper {cell.paper_text})" if cell.paper_text else ""
+    beside = "; ".join([*([f"paper {cell.paper_text}"] if cell.paper_text else []), *([rank] if rank else [])])
+    paper = f"({beside})" if beside else ""
     return f"{ours} {paper}".strip()
+
+
+def rows_of(table: Table) -> Iterator[list[str]]:
+    """The cells of every row as text, labels first."""
+    ranks = table.all_ranks()
+    for place, row in enumerate(table.rows):
+        yield [
+            *row.labels,
+            *(cell_text(cell, rank.get(place, "")) for cell, rank in zip(row.cells, ranks, strict=True)),
+        ]
 
 
 def to_csv(table: Table) -> str:
@@ -65,7 +77,7 @@ def to_markdown(table: Table) -> str:
     """A pipe table with title and notes."""
     heads = [*table.heads, *table.columns]
     lines = [f"**{table.title}**", "", markdown_row(heads), markdown_row(["---"] * len(heads))]
-    lines += [markdown_row([*row.labels, *(cell_text(cell) for cell in row.cells)]) for row in table.rows]
+    lines += map(markdown_row, rows_of(table))
     lines += ["", *(f"* {note}" for note in table.notes)]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -93,8 +105,7 @@ def to_latex(table: Table) -> str:
         " & ".join(latex_text(head) for head in [*table.heads, *table.columns]) + r" \\",
         r"\midrule",
     ]
-    for row in table.rows:
-        lines.append(" & ".join(latex_text(text) for text in [*row.labels, *map(cell_text, row.cells)]) + r" \\")
+    lines += [" & ".join(map(latex_text, row)) + r" \\" for row in rows_of(table)]
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [rf"\par\footnotesize {latex_text(note)}" for note in table.notes]
     return "\n".join([*lines, r"\end{table}"]) + "\n"

@@ -66,7 +66,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Film:
-    """A measured film: its frames in time, the question that the cones were chosen for, and the tokens spent."""
+    """A measured film: its frames in time, the first question asked about it, and the tokens spent."""
 
     name: str
     run: str

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from dynfocus.reporting.claims import Outcome
 from dynfocus.reporting.figures import BLUE, GREEN, GREY, ORANGE, shorten, use_style
 from dynfocus.reporting.names import benchmark_name, in_words, metric_name, side_name
-from dynfocus.reporting.numbers import signed
+from dynfocus.reporting.numbers import digits, signed
 from dynfocus.reporting.verdicts import Verdict
 
 LOOKS: dict[str, tuple[str, str, Literal["full", "none"]]] = {
@@ -85,7 +85,7 @@ def line_of(outcome: Outcome, titles: Mapping[str, str]) -> Line:
         span(outcome.low, outcome.high, outcome.margin),
         span(outcome.narrow_low, outcome.narrow_high, outcome.margin),
         tuple(side for side, goes_on in ends if goes_on),
-        signed(outcome.difference, 1 if outcome.margin >= 1 else 2),
+        signed(outcome.difference, digits(outcome.margin)),
         sides,
         reason,
     )

@@ -15,6 +15,11 @@ def signed(value: float, decimals: int) -> str:
     return f"+{text}" if value > 0 and float(text) else text
 
 
+def digits(margin: float) -> int:
+    """Decimals of a difference whose margin is `margin`: a third of it must not round to nothing."""
+    return 1 if margin >= 1 else 2
+
+
 def chance(p: float) -> str:
     """A p value; one that rounds to nothing by what it is below."""
     return f"{p:.3f}" if p >= 0.0005 else "below 0.001"

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from dynfocus.paper.register import Claim, load_claims
 from dynfocus.reporting.claims import Outcome, count_verdicts, evidence_of, judge_claims
-from dynfocus.reporting.numbers import signed
+from dynfocus.reporting.numbers import digits, signed
 from dynfocus.reporting.session import Session, substitution_notes
 from dynfocus.reporting.tables import Table
 from dynfocus.reporting.verdicts import judge_obstacle
@@ -70,9 +70,9 @@ def sentence(outcome: Outcome) -> str:
     found = outcome.verdict
     if outcome.difference is not None:
         bounds = [] if outcome.low is None or outcome.high is None else [outcome.low, outcome.high]
-        interval = f" [{', '.join(signed(bound, 1) for bound in bounds)}]" if bounds else ""
+        interval = f" [{', '.join(signed(bound, digits(outcome.margin)) for bound in bounds)}]" if bounds else ""
         unit = outcome.metric if outcome.worse else f"the best setting ({outcome.metric})"
-        found = f"{signed(outcome.difference, 1)}{interval} in {unit}, {outcome.verdict}"
+        found = f"{signed(outcome.difference, digits(outcome.margin))}{interval} in {unit}, {outcome.verdict}"
     return f"{outcome.statement} ({outcome.source}): {found}" + (f"; {outcome.reason}." if outcome.reason else ".")
 
 
@@ -95,10 +95,10 @@ def certainty(outcomes: Sequence[Outcome]) -> list[str]:
         return ["No direction is tested here; what stands in the table was measured or counted once, on this machine."]
     seeds, films = ([len(one.seeds) for one in tested], [one.films for one in tested])
     lines = [f"Seeds per direction: {_span(seeds)}; films: {_span(films)}. Seeds and films both count as samples."]
-    finds = [one.detectable for one in tested if one.detectable is not None]
+    finds = [round(one.detectable, digits(one.margin)) for one in tested if one.detectable is not None]
     if finds:
         lines.append(
-            f"The smallest differences found in 80 % of the cases: {_span([round(one, 1) for one in finds])}; margins "
+            f"The smallest differences found in 80 % of the cases: {_span(finds)}; margins "
             f"below which two runs count as equal: {_span([one.margin for one in tested])}."
         )
     return lines

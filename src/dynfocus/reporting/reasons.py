@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dynfocus.reporting.numbers import signed
+from dynfocus.reporting.numbers import digits, signed
 from dynfocus.reporting.verdicts import Verdict
 
 
@@ -30,7 +30,7 @@ class Facts:
 
 def reason_of(verdict: Verdict, facts: Facts, needed_seeds: int) -> str:
     """Why the claim did not replicate, or with how small a difference it did; empty where nothing is to be said."""
-    listed = ", ".join(signed(value, 1) for value in facts.differences)
+    listed = ", ".join(signed(value, digits(facts.margin)) for value in facts.differences)
     if verdict == Verdict.REPLICATES:
         return "smaller than the margin" if facts.high < facts.margin else ""
     if len(facts.differences) < needed_seeds:
@@ -52,7 +52,7 @@ def _power(facts: Facts) -> list[str]:
     """What the seeds there are can find, and how many would find the measured difference."""
     if facts.detectable is None:
         return []
-    found = f"differences from {facts.detectable:.1f} are found in 80 % of the cases"
+    found = f"differences from {facts.detectable:.{digits(facts.margin)}f} are found in 80 % of the cases"
     if facts.needed is None:
         return [found, "more seeds alone do not find this one: the films are too few"]
     return [found, f"this one with about {facts.needed} seeds"]

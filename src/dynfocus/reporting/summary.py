@@ -108,6 +108,6 @@ def seed_spread(series: Mapping[Key, Series], title: str) -> str:
         return ""
     name = benchmark_name(next(iter(series.values())).benchmark)
     return (
-        f"Trainings differ by more than that: {title} has {min(means):.0f} to {max(means):.0f} % on {name} over "
-        f"{len(means)} seeds; claims are tested on all of them, this table shows one."
+        f"Trainings differ too: {title} has {min(means):.0f} to {max(means):.0f} % on {name} over {len(means)} seeds; "
+        "claims are tested on all of them."
     )

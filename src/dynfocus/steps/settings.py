@@ -43,6 +43,7 @@ SLICES: dict[str, tuple[str, ...]] = {
     "train_alignment": ALIGNMENT,
     "train_instruction": INSTRUCTION,
     "sample": SAMPLE,
+    "measure_item": (*SAMPLE, "max_samples"),
     "answer_questions": ANSWERS,
     "judge_answers": VERDICTS,
     "judge_again": (*SAMPLE, "evaluation.second_judge"),

@@ -438,7 +438,7 @@ class MeasureItem(Step):
             yield PrepareClip()
 
     def settings(self, jobs: Jobs) -> Slice:
-        return jobs.item_settings(self.item) | jobs.settings("sample")
+        return jobs.item_settings(self.item) | jobs.settings("measure_item")
 
     def modules(self, jobs: Jobs) -> Sequence[str]:
         sets = jobs.item_sets(self.item) if {"data", "answers"} & set(jobs.item(self.item).reads) else []

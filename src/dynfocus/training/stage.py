@@ -229,6 +229,10 @@ def _samples(
         Samples(some, stores, tokenizer, template, settings.max_text_tokens, job.seed) for some in (entries, held)
     )
     samples, coverage = labelled(samples, coverage, settings.min_coverage)
+    silent = [index for index in range(len(asked)) if not asked.has_label(index)]
+    if silent and is_main():
+        print(f"{job.title}: {len(silent)} of {len(asked)} samples held out have no label; left out", file=sys.stderr)
+    asked = asked.without(silent)
     return samples, coverage, asked
 
 
@@ -271,7 +275,8 @@ def _prepare_work(job: Job, samples: Samples, plan: Plan) -> None:
             "samples": samples.digest(),
             "init": checkpoints.folder_state(job.init),
         }
-        layout = {"processes": plan.world, "zero_stage": job.settings.zero_stage}
+        divided = deepspeed_config(job.settings, plan, job.config.hardware.device)["zero_optimization"]["stage"]
+        layout = {"processes": plan.world, "zero_stage": divided}
         if checkpoints.claim(job.work, identity, layout):
             print(f"{job.title}: {job.work} belonged to other settings or data; starting at step 0", file=sys.stderr)
         for broken in checkpoints.remove_incomplete(job.work):
