@@ -185,11 +185,12 @@ def test_the_lead_says_what_the_evidence_says():
     outcomes = judge_claims(read_evidence(STORED / "mini").fitting(wanted_settings(jobs)))
     readme = " ".join(Path("README.md").read_text(encoding="utf-8").split())
     by_id = {outcome.id: outcome for outcome in outcomes}
-    for name in ("structure.dpe_cce_over_two_tokens", "structure.dynfocus_over_llama_vid.msvd"):
-        found = by_id[name]
+    for name in ("dpe_cce_over_two_tokens", "dynfocus_over_llama_vid.msvd", "dynfocus_over_flash_vstream.msvd"):
+        found = by_id[f"structure.{name}"]
         assert f"{found.difference:.0f} points [{found.low:.0f}, {found.high:.0f}]" in readme, name
     counts = count_verdicts(outcome for outcome in outcomes if outcome.source != OWN_CHECK)
     assert f"Of the paper's {sum(counts.values())} claims {spelled(counts['replicates'])} replicate" in readme
+    assert f"{spelled(counts['contradicted'])} is contradicted" in readme
     assert f"{spelled(counts['undecided'])} are undecided" in readme
 
 
