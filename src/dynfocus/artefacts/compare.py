@@ -109,11 +109,11 @@ EXCEPTIONS = (
 
 def compare_roots(first: Path, second: Path) -> Comparison:
     """Compare every file of the artefacts below two roots. Raises UserError for a folder that holds none."""
-    found_in = {root: set(_names(root)) for root in (first, second)}
-    for root, names in found_in.items():
-        if not names:
+    held = {root: set(_names(root)) for root in (first, second)}
+    for root in held:
+        if not held[root]:
             raise UserError(f"{root}: holds no artefacts; name the root of a finished run")
-    names = sorted(set().union(*found_in.values()))
+    names = sorted(held[first] | held[second])
     found = [_difference(name, first / name, second / name) for name in names]
     differences = tuple(difference for difference in found if difference is not None)
     return Comparison(len(names) - len(differences), differences)
