@@ -88,7 +88,7 @@ SETTINGS = [
     ("network: {coarse_prototypes: 17}", "network.coarse_prototypes", "choose at most 16"),
     ("network: {fine_prototypes: 4}", "network.fine_prototypes", "choose at most 4"),
     ("network: {cone_tokens: dropped, rod_tokens: 0}", "network.cone_tokens", "encoder: blind"),
-    ("alignment: {global_batch: 10}", "alignment.global_batch", "nearest valid: global_batch 8 or 12"),
+    ("alignment: {global_batch: 10, micro_batch: 4}", "alignment.global_batch", "nearest valid: global_batch 8 or 12"),
     ("instruction: {micro_batch: 3}", "instruction.micro_batch", "micro_batch 2"),
     ("hardware: {processes: 3}", "hardware.processes", "or 1 processes"),
     ("hardware: {device: cuda}", "hardware", "must be equal"),
