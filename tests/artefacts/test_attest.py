@@ -9,6 +9,8 @@ import pytest
 
 from dynfocus.artefacts import attest
 from dynfocus.errors import UserError
+from dynfocus.steps.perform import check
+from dynfocus.steps.table import RenderReport, ScoreAnswers
 
 RECORD = {
     "by": "Ada",
@@ -68,3 +70,19 @@ def test_a_record_takes_the_evidence_for_the_claims_along(finished, monkeypatch)
     monkeypatch.setattr("dynfocus.reporting.claims.add_evidence", taken.append)
     attest.attest(finished, "Ada")
     assert taken == [finished]
+
+
+def test_edited_scores_are_not_attested(finished):
+    file = ScoreAnswers("dynfocus", 0).path(finished)
+    file.write_text('[{"benchmark": "msvd_qa"}]')
+    with pytest.raises(UserError, match="damaged or edited"):
+        attest.attest(finished)
+
+
+def test_a_report_without_its_scores_is_not_made(finished):
+    """After `dvc pull` the pages of all items are there, and the scores behind them not yet."""
+    scored = ScoreAnswers("dynfocus", 0)
+    assert scored in RenderReport().inputs(finished)
+    scored.path(finished).unlink()
+    with pytest.raises(UserError):
+        check(finished, RenderReport().inputs(finished))

@@ -19,7 +19,7 @@ from dynfocus.errors import UserError
 from dynfocus.files import hash_of, read_json, read_model, write_json
 from dynfocus.machine.processor import machine
 from dynfocus.steps.jobs import Jobs
-from dynfocus.steps.manifests import content_hash, git_commit, verify, versions
+from dynfocus.steps.manifests import content_hash, git_commit, verify, verify_content, versions
 from dynfocus.steps.table import name_of
 
 RECORDS = Path("docs", "attestations")
@@ -51,6 +51,8 @@ def record_of(jobs: Jobs, by: str = "") -> dict[str, Any]:
     decision = decide(jobs)
     used = [*decision.pulled, *decision.made]
     manifests = {name_of(jobs, step): verify(step.path(jobs), step.settings(jobs)) for step in used}
+    for step in used:
+        verify_content(step.path(jobs), manifests[name_of(jobs, step)], step.whole)
     seconds: Counter[str] = Counter()
     for step in used:
         seconds[step.rule()] += manifests[name_of(jobs, step)]["wall_seconds"]

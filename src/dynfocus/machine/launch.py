@@ -92,7 +92,10 @@ def join_processes(hardware: Hardware) -> int:
     else:
         _prefer_gloo()
         if "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(max(1, hardware.threads // world))
+            threads = max(1, hardware.threads // world)
+            torch.set_num_threads(threads)
+            # Accelerate takes all cores where this is not set, and sums in another order are other weights.
+            os.environ["OMP_NUM_THREADS"] = str(threads)
     # Data loading forks workers, which tokenise one sample at a time.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # DeepSpeed still calls names that the newest torch has deprecated.

@@ -22,6 +22,7 @@ from dynfocus.measuring.pictures import from_text
 from dynfocus.reporting.figures import BLUE, ORANGE, use_style
 from dynfocus.reporting.session import Session
 from dynfocus.reporting.tables import Table, plain_table
+from dynfocus.steps.table import answers_of
 
 ITEM = "figure_3"
 """The report item whose measurement holds the film."""
@@ -192,7 +193,7 @@ def marked(reply: str, truth: str) -> str:
 
 def stored_replies(session: Session, run: str, seed: int, benchmark: str) -> dict[str, str]:
     """Question -> reply of a run; empty where its answers are not here."""
-    shards = sorted((session.layout.results / "answers" / run / f"seed-{seed}").glob("shard-*.jsonl"))
-    if not shards:
+    shards = [step.path(session.jobs) for step in answers_of(session.jobs, run, seed)]
+    if not all(shard.is_file() for shard in shards):
         return {}
     return {key: answer.reply for key, answer in read_answers(shards).get(benchmark, {}).items()}

@@ -222,7 +222,8 @@ def _require_equal(artefact: Path, now: str, before: str) -> None:
 
 
 def _damaged(artefact: Path, now: str, before: str) -> str:
-    return f"{artefact}: damaged or edited: {now}, its manifest records {before}; delete it, then make or pull it again"
+    what = "it" if artefact.is_dir() else f"it and {manifest_path(artefact)}"
+    return f"{artefact}: damaged or edited: {now}, its manifest records {before}; delete {what}, make or pull again"
 
 
 def differences(made: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -527,6 +527,8 @@ class RenderReport(Step):
 
     def inputs(self, jobs: Jobs) -> Iterable[Step]:
         yield from (ExecuteNotebook(item) for item in jobs.items)
+        yield from (ScoreAnswers(*pair) for pair in jobs.evaluations)
+        yield from (MeasureItem(item) for item in jobs.items if jobs.item(item).measures)
         yield from (step for pair in judged_twice(jobs) for step in pair)
 
     def files(self, jobs: Jobs) -> Sequence[Path]:
@@ -625,5 +627,5 @@ def name_of(jobs: Jobs, step: Step) -> str:
 
 
 def is_done(jobs: Jobs, step: Step) -> bool:
-    """Whether what says so is there."""
-    return all(path.exists() for path in step.outputs(jobs))
+    """Whether what it makes and what says so are there."""
+    return all(path.exists() for path in (step.path(jobs), *step.outputs(jobs)))
