@@ -65,10 +65,8 @@ def serve_chat(
     Example: dynfocus serve-chat --run dynfocus --beside flash_vstream
     """
     jobs = load_jobs(config, overrides)
-    asked = [run, beside] if beside else [run]
-    titles = [jobs.experiments.runs[jobs.known_run(name)].title for name in asked]
-    if checkpoint is not None:
-        titles[0] = str(checkpoint)
+    asked = [(run, checkpoint), (beside, None)] if beside else [(run, checkpoint)]
+    titles = [str(folder or jobs.experiments.runs[jobs.known_run(name)].title) for name, folder in asked]
     if len(set(titles)) < len(titles):
         raise UserError(f"--beside {beside}: would show the same model twice; name another run")
     try:
@@ -79,9 +77,8 @@ def serve_chat(
         raise UserError(f"the page needs {error.name}; install it: pip install 'dynfocus[chat]'") from error
     from dynfocus.chat.examples import about, examples
 
-    models = {titles[0]: _chat_model(jobs, run, seed, checkpoint, clip)}
-    if beside:
-        models[titles[1]] = _chat_model(jobs, beside, seed, None, clip)
+    shown = [_chat_model(jobs, name, seed, folder, clip) for name, folder in asked]
+    models = dict(zip(titles, shown, strict=True))
     serve(Chat(models, examples(jobs.layout), about(jobs.config)), host, port)
 
 

@@ -73,14 +73,14 @@ def record(
 ) -> Iterator[None]:
     """Time the body and write the manifest of `artefact` when it ends well; an old manifest goes first.
 
-    Raises:
-        UserError: an input was changed during the body.
-
     Args:
         inputs: artefacts or files read; the manifest stores the content hash of each.
         also: files beside `artefact` that belong to it; the manifest stores their hashes by name.
         code: module -> hash, of the modules that determine the result.
         apart: patterns of names inside a folder that do not count as content, such as logs with wall times.
+
+    Raises:
+        UserError: an input was changed during the body.
     """
     for old in _both(artefact):
         old.unlink(missing_ok=True)

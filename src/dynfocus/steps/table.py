@@ -526,9 +526,10 @@ class RenderReport(Step):
         return jobs.layout.report
 
     def inputs(self, jobs: Jobs) -> Iterable[Step]:
-        yield from (ExecuteNotebook(item) for item in jobs.items)
-        yield from (ScoreAnswers(*pair) for pair in jobs.evaluations)
-        yield from (MeasureItem(item) for item in jobs.items if jobs.item(item).measures)
+        notebooks = [ExecuteNotebook(item) for item in jobs.items]
+        yield from notebooks
+        # The page reads what they read, and a pulled notebook brings none of it.
+        yield from dict.fromkeys(before for notebook in notebooks for before in notebook.inputs(jobs))
         yield from (step for pair in judged_twice(jobs) for step in pair)
 
     def files(self, jobs: Jobs) -> Sequence[Path]:
